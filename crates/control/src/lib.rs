@@ -1,0 +1,1 @@
+//! Thin control plane: admin HTTP, metrics, health

@@ -1,0 +1,5 @@
+//! The signalling brain of one shard: P-CSCF and SBC, sans-IO.
+
+pub mod api;
+
+pub use api::{Action, Event, Outbox, Reason, Record, ShardContext};

@@ -1,0 +1,1 @@
+//! An IMS core and UEs in a box, sans-IO, and the shell that puts them on sockets

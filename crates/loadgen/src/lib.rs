@@ -1,0 +1,1 @@
+//! Capacity tool: open-loop arrivals and latency histograms

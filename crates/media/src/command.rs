@@ -1,0 +1,116 @@
+//! The vocabulary between the signalling edge, which anchors sessions, and the relay, which carries them.
+//!
+//! Plain data, so that the edge can speak it without knowing how a relay works.
+
+use bytes::Bytes;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use wire::{Cause, MediaId, Realm, Transport};
+
+/// What the edge orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaCommand {
+    /// Opens an MSRP session, or replaces what is known of one (answer arrived, re-INVITE).
+    ///
+    /// Sent again with the same id as soon as more is known; a side without `remote_path` cannot be
+    /// forwarded to yet, and chunks for it wait (back-pressure).
+    Msrp(Box<MsrpSession>),
+    /// Ends a session: its connections close once they carry no other session; totals are reported.
+    Release {
+        /// The session.
+        id: MediaId,
+        /// Why, for the record.
+        cause: Cause,
+    },
+}
+
+/// One anchored MSRP session: two sides, glued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsrpSession {
+    /// Given out by the edge.
+    pub id: MediaId,
+    /// Towards the UE.
+    pub access: MsrpSide,
+    /// Towards the core.
+    pub core: MsrpSide,
+    /// Ends the session when nothing was relayed for so long.
+    pub idle_max: Duration,
+    /// Bytes of one message, summed over its chunks, before 413; `u64::MAX` for no limit.
+    pub message_bytes_max: u64,
+}
+
+impl MsrpSession {
+    /// The side of `realm`.
+    #[must_use]
+    pub const fn side(&self, realm: Realm) -> &MsrpSide {
+        match realm {
+            Realm::Access => &self.access,
+            Realm::Core => &self.core,
+        }
+    }
+}
+
+/// One side of an anchored MSRP session.
+///
+/// `local_path` is the one URI we wrote into the SDP that went to this side. Requests from this side
+/// carry it as To-Path; requests to this side carry it as From-Path (R73).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsrpSide {
+    /// Our URI towards this side, for example `msrp://192.0.2.7:2855/hwK3zBbqenxBFB;tcp`.
+    pub local_path: Bytes,
+    /// The peer's `a=path` value as it came (one URI, or several separated by a blank); `None` before
+    /// its SDP is known.
+    pub remote_path: Option<Bytes>,
+    /// Who opens the connection.
+    pub opening: Opening,
+    /// The only address a connection of this side may come from (R77); `None` accepts any.
+    pub expect_source: Option<IpAddr>,
+}
+
+/// Who opens the connection of one side (RFC 6135).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opening {
+    /// The peer connects to our listener.
+    Listen,
+    /// We connect to the peer as soon as both sides are known.
+    Dial {
+        /// TCP or TLS.
+        transport: Transport,
+        /// The peer.
+        peer: SocketAddr,
+    },
+}
+
+/// What the relay reports back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaNotice {
+    /// A connection of this side is bound to the session.
+    Bound {
+        /// The session.
+        id: MediaId,
+        /// The side.
+        realm: Realm,
+    },
+    /// The session ended; after `Release`, or by itself (peer gone, idle). The id is dead.
+    Ended {
+        /// The session.
+        id: MediaId,
+        /// Why.
+        cause: Cause,
+        /// What went through.
+        totals: MediaTotals,
+    },
+}
+
+/// What went through a session, by the side it came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MediaTotals {
+    /// Bytes received from the UE, heads included.
+    pub access_bytes: u64,
+    /// Bytes received from the core, heads included.
+    pub core_bytes: u64,
+    /// Complete messages (last chunk `$`) from the UE.
+    pub access_messages: u64,
+    /// Complete messages from the core.
+    pub core_messages: u64,
+}

@@ -1,0 +1,1 @@
+//! MSRP: incremental reader, URIs, writer

@@ -1,0 +1,1 @@
+//! SDP: line-preserving reader and editor

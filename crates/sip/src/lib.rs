@@ -1,0 +1,1 @@
+//! SIP: read, index, edit, write; URIs; the RFC 3261 transaction machines

@@ -1,0 +1,1 @@
+//! Metric names, help texts and log set-up

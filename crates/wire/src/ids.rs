@@ -1,0 +1,39 @@
+//! Ids. A slot is reused, so every id of a slot carries a generation: a stale id finds nothing.
+
+use core::fmt;
+
+macro_rules! slot_id {
+    ($(#[$doc:meta])* $name:ident, $letter:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name {
+            /// Place in the owner's table.
+            pub slot: u32,
+            /// How often that place had been used before.
+            pub generation: u32,
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letter, "{}.{}"), self.slot, self.generation)
+            }
+        }
+    };
+}
+
+slot_id!(
+    /// One stream connection (TCP or TLS), given out by the shell that owns the socket.
+    StreamId, "s"
+);
+slot_id!(
+    /// One media session (MSRP or RTP), given out by the edge that anchors it.
+    MediaId, "m"
+);
+
+/// One datagram socket of the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u16);
+
+/// One shard: one pinned thread with its own sockets, edge and relays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);

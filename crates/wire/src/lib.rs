@@ -1,0 +1,24 @@
+//! What every protocol crate needs and no protocol: spans into a buffer, byte classes, a
+//! case-insensitive name table, the edit list, ids, the virtual-time instant, the network
+//! vocabulary of the sans-IO machines, and the one table of causes.
+//!
+//! Nothing here opens a socket, reads a clock or draws randomness.
+
+pub mod bytes_class;
+pub mod cause;
+pub mod edit;
+pub mod ids;
+pub mod names;
+pub mod net;
+pub mod random;
+pub mod span;
+pub mod time;
+
+pub use cause::Cause;
+pub use edit::EditList;
+pub use ids::{MediaId, ShardId, SocketId, StreamId};
+pub use names::NameTable;
+pub use net::{CloseReason, Hop, NetAction, NetEvent, Realm, Transport};
+pub use random::Random;
+pub use span::Span;
+pub use time::Instant;
