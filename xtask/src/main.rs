@@ -1,2 +1,111 @@
-//! Repository tasks.
-fn main() {}
+//! Repository tasks: `cargo xtask test | lint | tidy | fuzz | bench | doc | causes`.
+//!
+//! Plain processes in plain order: whatever CI does can be typed by hand.
+
+mod apt;
+mod causes;
+mod fuzz;
+mod step;
+mod tidy;
+
+use std::process::ExitCode;
+use step::{Failure, cargo};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rest = args.get(1..).unwrap_or_default();
+    let outcome = match args.first().map(String::as_str) {
+        Some("test") => test(rest),
+        Some("lint") => lint(),
+        Some("tidy") => tidy::check(),
+        Some("fuzz") => fuzz::run(rest),
+        Some("bench") => bench(rest),
+        Some("doc") => doc(),
+        Some("causes") => causes::write(),
+        _ => {
+            println!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const USAGE: &str = "\
+cargo xtask test          install what the tests need (apt), then lint, tests, simulation, demo, fuzz
+cargo xtask test --quick  the same without apt, demo and fuzz
+cargo xtask lint          rustfmt, clippy, rustdoc, tidy
+cargo xtask tidy          dependency direction, docs against code, stray marks, file sizes
+cargo xtask fuzz [--seconds N] [TARGET]   run the fuzz targets (default 30 s each) from their corpora
+cargo xtask bench [NAME]  run the benches (all, or one)
+cargo xtask doc           rustdoc without warnings
+cargo xtask causes        write docs/causes.md from the table of causes";
+
+/// Everything, from a bare machine to the last fuzz target.
+fn test(args: &[String]) -> Result<(), Failure> {
+    let quick = args.iter().any(|a| a == "--quick");
+    if !quick {
+        apt::install_missing()?;
+    }
+    lint()?;
+    cargo(
+        "build the binary under test",
+        &["build", "--release", "--locked", "-p", "gatehouse"],
+    )?;
+    cargo(
+        "unit, corpus, simulation and interop tests",
+        &["test", "--workspace", "--locked"],
+    )?;
+    cargo("benches build", &["bench", "--workspace", "--locked", "--no-run"])?;
+    if !quick {
+        cargo("demo", &["run", "--release", "--locked", "--", "demo"])?;
+        fuzz::run(&["--seconds".into(), "30".into()])?;
+    }
+    println!("\nxtask: all passed");
+    Ok(())
+}
+
+fn lint() -> Result<(), Failure> {
+    cargo("rustfmt", &["fmt", "--all", "--check"])?;
+    tidy::check()?;
+    cargo(
+        "clippy",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )?;
+    doc()
+}
+
+fn doc() -> Result<(), Failure> {
+    step::cargo_env(
+        "rustdoc",
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--document-private-items",
+        ],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )
+}
+
+fn bench(args: &[String]) -> Result<(), Failure> {
+    let mut command = vec!["bench", "--locked", "-p", "gatehouse-benches"];
+    if let Some(name) = args.first() {
+        command.extend(["--bench", name]);
+    }
+    cargo("bench", &command)
+}
