@@ -29,6 +29,14 @@ slot_id!(
     /// One media session (MSRP or RTP), given out by the edge that anchors it.
     MediaId, "m"
 );
+slot_id!(
+    /// One registration binding of the edge.
+    BindingId, "b"
+);
+slot_id!(
+    /// One dialog of the edge.
+    DialogId, "d"
+);
 
 /// One datagram socket of the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
