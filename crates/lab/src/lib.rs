@@ -1,1 +1,3 @@
-//! An IMS core and UEs in a box, sans-IO, and the shell that puts them on sockets
+//! An IMS core and UEs in a box, sans-IO, and the shell that puts them on sockets.
+
+pub mod auth;
