@@ -45,6 +45,14 @@ pub enum Action {
     Net(NetAction),
     /// In the relay of this shard.
     Media(MediaCommand),
+    /// Do not close this stream for idleness before so long from now, even if its idle timer is
+    /// shorter (R8: `rkeep=s` asks for the link to be kept for s seconds).
+    HoldOpen {
+        /// The stream.
+        stream: wire::StreamId,
+        /// At least so long.
+        at_least: core::time::Duration,
+    },
     /// Give this message to another shard (`Event::Handover` there).
     Handover {
         /// The shard that owns the token.

@@ -2,6 +2,16 @@
 
 use core::fmt;
 
+/// What a table of reused slots needs to know of the ids it gives out.
+pub trait SlotId: Copy + Eq {
+    /// Makes the id.
+    fn new(slot: u32, generation: u32) -> Self;
+    /// Place in the owner's table.
+    fn slot(self) -> u32;
+    /// How often that place had been used before.
+    fn generation(self) -> u32;
+}
+
 macro_rules! slot_id {
     ($(#[$doc:meta])* $name:ident, $letter:literal) => {
         $(#[$doc])*
@@ -11,6 +21,18 @@ macro_rules! slot_id {
             pub slot: u32,
             /// How often that place had been used before.
             pub generation: u32,
+        }
+
+        impl SlotId for $name {
+            fn new(slot: u32, generation: u32) -> Self {
+                Self { slot, generation }
+            }
+            fn slot(self) -> u32 {
+                self.slot
+            }
+            fn generation(self) -> u32 {
+                self.generation
+            }
         }
 
         impl fmt::Display for $name {
@@ -36,6 +58,10 @@ slot_id!(
 slot_id!(
     /// One dialog of the edge.
     DialogId, "d"
+);
+slot_id!(
+    /// One request on its way through the edge, with its two transactions.
+    ExchangeId, "x"
 );
 
 /// One datagram socket of the shell.

@@ -16,7 +16,7 @@ pub mod time;
 
 pub use cause::Cause;
 pub use edit::EditList;
-pub use ids::{BindingId, DialogId, MediaId, ShardId, SocketId, StreamId};
+pub use ids::{BindingId, DialogId, ExchangeId, MediaId, ShardId, SlotId, SocketId, StreamId};
 pub use names::NameTable;
 pub use net::{CloseReason, Hop, NetAction, NetEvent, Realm, Transport};
 pub use random::Random;

@@ -1,0 +1,102 @@
+//! What a shard counts: plain integers that the shell reads and flushes to the metrics.
+
+use wire::{Cause, Realm};
+
+/// The number of method labels (`sip::Method`, `Other` last).
+pub const METHODS: usize = 15;
+
+const CAUSES: usize = Cause::ALL.len();
+
+/// Counters only grow; the gauges at the end go both ways. Arrays are indexed as `realm` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests taken in, by realm and method; retransmissions included.
+    pub requests_in: [[u64; METHODS]; 2],
+    /// Requests sent, by realm and method; retransmissions included.
+    pub requests_out: [[u64; METHODS]; 2],
+    /// Responses taken in, by realm and class (`[1]` is 1xx).
+    pub responses_in: [[u64; 7]; 2],
+    /// Responses sent, by realm and class, made here or passed on.
+    pub responses_out: [[u64; 7]; 2],
+    /// Rejects and drops, by the realm the message came from, and cause.
+    pub rejects: [[u64; CAUSES]; 2],
+    /// Retransmitted requests that were absorbed or answered from store, by realm.
+    pub retransmissions_in: [u64; 2],
+    /// Messages that we sent again, by realm.
+    pub retransmissions_out: [u64; 2],
+    /// Exchanges (a request with its two transactions) opened.
+    pub exchanges_opened: u64,
+    /// Times a request went to another core next hop because the first failed.
+    pub failovers: u64,
+    /// Registrations opened: a UE that was not bound came in.
+    pub registrations_opened: u64,
+    /// Registrations refreshed.
+    pub registrations_refreshed: u64,
+    /// Registrations ended: de-registered, expired or replaced.
+    pub registrations_ended: u64,
+    /// Soft faults that were let pass (R33): mandatory for the method by the tables, yet missing.
+    pub soft_faults: u64,
+    /// CRLF pings answered.
+    pub pings: u64,
+    /// `rkeep` requests answered (R8).
+    pub rkeeps: u64,
+    /// STUN binding requests answered.
+    pub stuns: u64,
+    /// Messages handed to another shard.
+    pub handovers: u64,
+    /// Exchanges in the table.
+    pub exchanges: u64,
+    /// Bindings registered and alive.
+    pub registrations: u64,
+    /// Streams open, by realm.
+    pub streams: [u64; 2],
+}
+
+impl Counters {
+    /// The rejects of `cause` on messages from `realm`.
+    #[must_use]
+    pub fn rejects(&self, realm: Realm, cause: Cause) -> u64 {
+        self.rejects[index(realm)][cause as usize]
+    }
+
+    /// Counts one more.
+    pub fn reject(&mut self, realm: Realm, cause: Cause) {
+        self.rejects[index(realm)][cause as usize] += 1;
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            requests_in: [[0; METHODS]; 2],
+            requests_out: [[0; METHODS]; 2],
+            responses_in: [[0; 7]; 2],
+            responses_out: [[0; 7]; 2],
+            rejects: [[0; CAUSES]; 2],
+            retransmissions_in: [0; 2],
+            retransmissions_out: [0; 2],
+            exchanges_opened: 0,
+            failovers: 0,
+            registrations_opened: 0,
+            registrations_refreshed: 0,
+            registrations_ended: 0,
+            soft_faults: 0,
+            pings: 0,
+            rkeeps: 0,
+            stuns: 0,
+            handovers: 0,
+            exchanges: 0,
+            registrations: 0,
+            streams: [0; 2],
+        }
+    }
+}
+
+/// Where `realm` stands in the arrays of [`Counters`].
+#[must_use]
+pub const fn index(realm: Realm) -> usize {
+    match realm {
+        Realm::Access => 0,
+        Realm::Core => 1,
+    }
+}
