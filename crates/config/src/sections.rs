@@ -1,0 +1,380 @@
+//! Every section of the file: name, type, default and range of each key, declared once.
+//!
+//! Field names are the TOML keys; units stand last in the name. `config/gatehouse.toml` shows every key
+//! to operators and a test keeps it equal to this.
+
+use crate::read::section;
+use crate::types::{LogFormat, LogLevel, NextHop, NumberOutput, TlsVersion};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use std::path::PathBuf;
+use wire::{Realm, Transport};
+
+section! {
+    /// Everything an operator can set.
+    Config {
+        /// The node as a whole.
+        node: Node = Node::default();
+        /// Logging.
+        log: Log = Log::default();
+        /// Admin HTTP.
+        admin: Admin = Admin::default();
+        /// The two sides of the edge.
+        realm: Realms = Realms::default();
+        /// The way to the core.
+        core: Core = Core::default();
+        /// Registrations.
+        registrar: Registrar = Registrar::default();
+        /// Timers.
+        timers: Timers = Timers::default();
+        /// Caps of everything that grows.
+        limits: Limits = Limits::default();
+        /// How strictly requests are checked.
+        validation: Validation = Validation::default();
+        /// How dialled numbers are completed.
+        number_plan: NumberPlan = NumberPlan::default();
+        /// What is hidden from whom.
+        topology: Topology = Topology::default();
+        /// The MSRP relay.
+        msrp: Msrp = Msrp::default();
+        /// What the edge says about UEs.
+        identity: Identity = Identity::default();
+    }
+}
+
+section! {
+    /// `[node]`: the node as a whole.
+    Node {
+        /// Name of this node in logs and metrics: letters, digits, `-`, `_`, `.`.
+        name: String = "edge-1".to_owned();
+        /// Threads that carry traffic, one core each; 0 takes one for every core.
+        shards: u16 = 0, 0..=256;
+    }
+}
+
+impl Node {
+    /// The number of shards that run.
+    #[must_use]
+    pub fn shard_count(&self) -> u16 {
+        match self.shards {
+            0 => std::thread::available_parallelism()
+                .map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX).clamp(1, 256)),
+            n => n,
+        }
+    }
+}
+
+section! {
+    /// `[log]`: logging.
+    Log {
+        /// The least severe level that is written.
+        level: LogLevel = LogLevel::Info;
+        /// For people or for machines.
+        format: LogFormat = LogFormat::Text;
+        /// Lines about traffic with the same cause in one second; the rest is counted and summed up.
+        repeats_per_second_max: u32 = 10, 1..=100_000;
+    }
+}
+
+section! {
+    /// `[admin]`: health and metrics over HTTP.
+    Admin {
+        /// Loopback only: it carries neither TLS nor authentication.
+        listen: SocketAddr = loopback(9080);
+    }
+}
+
+section! {
+    /// `[realm]`: the two sides of the edge.
+    Realms {
+        /// Towards UEs: nothing from there is trusted.
+        access: RealmConfig = RealmConfig::on_loopback(5060, 2855);
+        /// Towards the operator's own network.
+        core: RealmConfig = RealmConfig::on_loopback(5080, 2955);
+    }
+}
+
+impl Realms {
+    /// The settings of one side.
+    #[must_use]
+    pub const fn of(&self, realm: Realm) -> &RealmConfig {
+        match realm {
+            Realm::Access => &self.access,
+            Realm::Core => &self.core,
+        }
+    }
+}
+
+section! {
+    /// `[realm.access]`, `[realm.core]`: addresses, TLS material and trust of one side.
+    RealmConfig {
+        /// Name or address that peers are told in Via, Path, Record-Route and Contact; the port is added.
+        host: String = "127.0.0.1".to_owned();
+        /// IPv4 address that peers are told in SDP.
+        media_address: Ipv4Addr = Ipv4Addr::LOCALHOST;
+        /// IPv6 address that peers are told in SDP; needed to serve media over IPv6.
+        media_address_v6: Option<Ipv6Addr> = None;
+        /// Where SIP is served. Access: all shards share the address. Core: shard i listens on port + i.
+        sip: Vec<SipListener> = Vec::new();
+        /// Where MSRP is served: shard i listens on port + i.
+        msrp: Vec<MsrpListener> = Vec::new();
+        /// Certificate and trust; needed as soon as anything on this side speaks TLS.
+        tls: Option<Tls> = None;
+    }
+}
+
+impl RealmConfig {
+    fn on_loopback(sip_port: u16, msrp_port: u16) -> Self {
+        let sip = |transport| SipListener {
+            bind: loopback(sip_port),
+            transport,
+            host: None,
+        };
+        Self {
+            sip: vec![sip(Transport::Udp), sip(Transport::Tcp)],
+            msrp: vec![MsrpListener {
+                bind: loopback(msrp_port),
+                transport: Transport::Tcp,
+            }],
+            ..Self::default()
+        }
+    }
+}
+
+section! {
+    /// `[[realm.access.sip]]`: one address SIP is served on.
+    SipListener {
+        /// Address and port; port 0 takes a free one.
+        bind: SocketAddr = loopback(5060);
+        /// `udp`, `tcp` or `tls`.
+        transport: Transport = Transport::Udp;
+        /// Told to peers instead of the realm's `host`.
+        host: Option<String> = None;
+    }
+}
+
+section! {
+    /// `[[realm.access.msrp]]`: one address MSRP is served on.
+    MsrpListener {
+        /// Address and port of shard 0, shard i takes port + i; port 0 takes a free one.
+        bind: SocketAddr = loopback(2855);
+        /// `tcp` or `tls`.
+        transport: Transport = Transport::Tcp;
+    }
+}
+
+section! {
+    /// `[realm.access.tls]`: certificate and trust of one side.
+    Tls {
+        /// PEM file: the certificate, then its intermediates. Relative to the configuration file.
+        certificate: PathBuf = PathBuf::new();
+        /// PEM file with the private key (PKCS#8, PKCS#1 or SEC1).
+        key: PathBuf = PathBuf::new();
+        /// PEM file with the authorities that servers we connect to are checked against.
+        ca: Option<PathBuf> = None;
+        /// Name that the certificate of a server we connect to must bear; unset: its address.
+        verify_server_name: Option<String> = None;
+        /// The lowest version that is spoken.
+        min_version: TlsVersion = TlsVersion::V1_2;
+    }
+}
+
+section! {
+    /// `[core]`: the way to the core.
+    Core {
+        /// Where initial requests of UEs go, best first; the next is tried when one fails.
+        next_hops: Vec<NextHop> = vec![NextHop { address: loopback(5070), transport: Transport::Udp }];
+        /// Home domain of the UEs.
+        domain: String = "ims.example.net".to_owned();
+        /// How long a failed next hop is left alone while another is usable.
+        retry_seconds: u64 = 30, 1..=3_600;
+    }
+}
+
+section! {
+    /// `[registrar]`: registrations.
+    Registrar {
+        /// Sent to the core in P-Visited-Network-ID (R14).
+        visited_network_id: String = "cmcc.rcs.com".to_owned();
+        /// Registrations of one shard.
+        bindings_max: usize = 200_000, 1..=10_000_000;
+        /// Contacts of one address of record on one shard.
+        bindings_per_user_max: usize = 16, 1..=256;
+        /// How long a registration may stay between challenge and answer.
+        pending_timeout_seconds: u64 = 64, 1..=600;
+        /// Longer lifetimes that the core grants are cut to this (R22).
+        expires_seconds_max: u32 = 604_800, 60..=31_536_000;
+        /// Sends `rkeep` keep-alives on to the core instead of answering them here (R8).
+        rkeep_forward: bool = false;
+    }
+}
+
+section! {
+    /// `[timers]`: RFC 3261 timers and the lives of connections.
+    Timers {
+        /// RFC 3261 T1: round-trip estimate.
+        t1_ms: u64 = 500, 10..=10_000;
+        /// RFC 3261 T2: longest retransmission interval.
+        t2_ms: u64 = 4_000, 10..=60_000;
+        /// RFC 3261 T4: how long a message may stay in the network.
+        t4_ms: u64 = 5_000, 10..=60_000;
+        /// RFC 3261 timer C: how long an INVITE may ring.
+        c_seconds: u64 = 185, 60..=3_600;
+        /// A TLS connection from a UE without any message is closed after this (R4).
+        tls_idle_seconds: u64 = 900, 1..=86_400;
+        /// The same for plain TCP.
+        tcp_idle_seconds: u64 = 900, 1..=86_400;
+        /// A UDP flow without any message is forgotten after this.
+        udp_idle_seconds: u64 = 900, 1..=86_400;
+        /// A connection with the core that carried nothing for so long is closed.
+        core_idle_seconds: u64 = 3_600, 1..=86_400;
+        /// A connection that belongs to no registration is closed after this.
+        unregistered_idle_seconds: u64 = 60, 1..=3_600;
+        /// A TLS handshake must be done by then.
+        handshake_seconds: u64 = 10, 1..=120;
+        /// A connection to the core must be up by then.
+        connect_seconds: u64 = 5, 1..=120;
+        /// A SIP message must be complete by then once its first byte is in.
+        message_seconds: u64 = 20, 1..=300;
+        /// Life of a binding after an `rkeep` without a value (R8).
+        rkeep_seconds: u64 = 600, 1..=86_400;
+        /// A drain (SIGTERM) ends the process after this even if work is left.
+        drain_seconds: u64 = 60, 0..=86_400;
+    }
+}
+
+macro_rules! durations {
+    ($($(#[$doc:meta])* $name:ident = $from:ident($field:ident);)*) => {
+        impl Timers { $( $(#[$doc])* #[must_use] pub const fn $name(&self) -> Duration {
+            Duration::$from(self.$field)
+        } )* }
+    };
+}
+durations! {
+    /// `t1_ms`.
+    t1 = from_millis(t1_ms);
+    /// `t2_ms`.
+    t2 = from_millis(t2_ms);
+    /// `t4_ms`.
+    t4 = from_millis(t4_ms);
+    /// `c_seconds`.
+    c = from_secs(c_seconds);
+    /// `tls_idle_seconds`.
+    tls_idle = from_secs(tls_idle_seconds);
+    /// `tcp_idle_seconds`.
+    tcp_idle = from_secs(tcp_idle_seconds);
+    /// `udp_idle_seconds`.
+    udp_idle = from_secs(udp_idle_seconds);
+    /// `core_idle_seconds`.
+    core_idle = from_secs(core_idle_seconds);
+    /// `unregistered_idle_seconds`.
+    unregistered_idle = from_secs(unregistered_idle_seconds);
+    /// `handshake_seconds`.
+    handshake = from_secs(handshake_seconds);
+    /// `connect_seconds`.
+    connect = from_secs(connect_seconds);
+    /// `message_seconds`.
+    message = from_secs(message_seconds);
+    /// `rkeep_seconds`.
+    rkeep = from_secs(rkeep_seconds);
+    /// `drain_seconds`.
+    drain = from_secs(drain_seconds);
+}
+
+section! {
+    /// `[limits]`: caps of everything that grows; reaching one is counted and answered, never silent.
+    Limits {
+        /// Start line and header fields of one SIP message.
+        head_bytes_max: usize = 16_384, 1_024..=65_535;
+        /// Header fields of one SIP message.
+        headers_max: usize = 128, 16..=200;
+        /// Body of one SIP message.
+        body_bytes_max: usize = 262_144, 1_024..=16_777_216;
+        /// Connections of the node, all sides.
+        connections_max: usize = 200_000, 16..=10_000_000;
+        /// Unregistered connections from one address; many UEs may share one behind a NAT.
+        connections_per_source_max: usize = 20_000, 1..=10_000_000;
+        /// TLS handshakes of one shard at a time.
+        handshakes_max: usize = 4_096, 1..=1_000_000;
+        /// Connections that one shard accepts in one turn of its loop.
+        accepts_per_turn_max: usize = 16, 1..=1_024;
+        /// SIP transactions of one shard.
+        transactions_max: usize = 200_000, 16..=10_000_000;
+        /// SIP dialogs of one shard.
+        dialogs_max: usize = 200_000, 16..=10_000_000;
+        /// Incomplete SIP messages of one shard, all connections together.
+        pending_bytes_max: usize = 67_108_864, 65_536..=8_589_934_592;
+        /// What waits for one connection to take it; a peer that does not read is cut off beyond.
+        send_queue_bytes_max: usize = 1_048_576, 65_536..=268_435_456;
+        /// Connections of one shard to one peer in the core.
+        core_connections_per_peer: usize = 1, 1..=64;
+    }
+}
+
+section! {
+    /// `[validation]`: how strictly requests are checked.
+    Validation {
+        /// Rejects what the specification calls mandatory even where its own examples leave it out (R33).
+        strict: bool = false;
+    }
+}
+
+section! {
+    /// `[number_plan]`: how dialled numbers are completed (R32).
+    NumberPlan {
+        /// Country code without `+`.
+        country_code: String = "86".to_owned();
+        /// Area code put before local numbers, without the national prefix; empty: none.
+        area_code: String = String::new();
+        /// Dialled before national numbers.
+        national_prefix: String = "0".to_owned();
+        /// Dialled before international numbers.
+        international_prefix: String = "00".to_owned();
+        /// The scheme that completed numbers are written in.
+        output: NumberOutput = NumberOutput::Tel;
+        /// Short codes, emergency and service numbers that are never completed; a final `*` stands for any digits.
+        special: Vec<String> = ["110", "112", "119", "120", "122", "10086", "125*", "106*"].map(str::to_owned).to_vec();
+    }
+}
+
+section! {
+    /// `[topology]`: what is hidden from whom.
+    Topology {
+        /// Shows each side a Call-ID of ours instead of the other side's (R24).
+        mask_call_id: bool = false;
+    }
+}
+
+section! {
+    /// `[msrp]`: the MSRP relay.
+    Msrp {
+        /// A session that carried nothing for so long ends.
+        idle_seconds: u64 = 600, 1..=86_400;
+        /// Bytes of one message over all its chunks; more is answered 413.
+        message_bytes_max: u64 = 536_870_912, 1_024..=1_099_511_627_776;
+        /// A chunk that makes no progress for so long ends its connection.
+        chunk_seconds: u64 = 30, 1..=3_600;
+        /// A connection must belong to a session by then (R77).
+        bind_seconds: u64 = 30, 1..=600;
+        /// Sessions of one shard.
+        sessions_max: usize = 100_000, 1..=10_000_000;
+        /// What waits for one connection before its source is no longer read.
+        queue_high_bytes: usize = 262_144, 16_384..=67_108_864;
+        /// The source is read again below this.
+        queue_low_bytes: usize = 65_536, 1_024..=67_108_864;
+        /// Socket buffer asked of the kernel in each direction; 0 leaves it to the kernel.
+        socket_buffer_bytes: usize = 0, 0..=67_108_864;
+    }
+}
+
+section! {
+    /// `[identity]`: what the edge says about UEs.
+    Identity {
+        /// P-Access-Network-Info for UEs that send none (R15); empty: nothing is added.
+        access_network_info: String = "IEEE-802.11".to_owned();
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

@@ -1,0 +1,155 @@
+//! The closed sets of words and the small types that settings are made of.
+
+use crate::read::{Bounded, Node, Reader, Value, words};
+use core::fmt;
+use core::net::SocketAddr;
+use core::str::FromStr;
+use wire::Transport;
+
+words! {
+    /// How much is logged.
+    LogLevel {
+        /// Only what needs a person.
+        Error = "error",
+        /// Also what will need one.
+        Warn = "warn",
+        /// Also the life of the node.
+        Info = "info",
+        /// Also rejects and ends of registrations and dialogs.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// How log lines look.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+words! {
+    /// The lowest TLS version that is spoken.
+    TlsVersion {
+        /// TLS 1.2 and 1.3.
+        V1_2 = "1.2",
+        /// TLS 1.3 only.
+        V1_3 = "1.3",
+    }
+}
+
+words! {
+    /// The URI scheme that completed numbers are written in (R32).
+    NumberOutput {
+        /// `tel:+86…`
+        Tel = "tel",
+        /// `sip:+86…@domain;user=phone`
+        Sip = "sip",
+    }
+}
+
+impl Bounded for Transport {}
+impl Value for Transport {
+    fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self> {
+        reader.word(node, &Self::ALL.map(|t| (t.label(), t)))
+    }
+    fn show(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+/// Where requests for the core go: an address, never a name, so that the data plane never waits for DNS.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NextHop {
+    /// The far end.
+    pub address: SocketAddr,
+    /// How to reach it.
+    pub transport: Transport,
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sip:{};transport={}", self.address, self.transport)
+    }
+}
+
+impl fmt::Debug for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not `sip:ADDRESS[:PORT][;transport=udp|tcp|tls]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadNextHop;
+
+impl FromStr for NextHop {
+    type Err = BadNextHop;
+
+    fn from_str(text: &str) -> Result<Self, BadNextHop> {
+        let (scheme, rest) = text.split_once(':').ok_or(BadNextHop)?;
+        let secure = match scheme {
+            "sip" => false,
+            "sips" => true,
+            _ => return Err(BadNextHop),
+        };
+        let mut parts = rest.split(';');
+        let host = parts.next().ok_or(BadNextHop)?;
+        let mut transport = if secure { Transport::Tls } else { Transport::Udp };
+        for part in parts {
+            transport = match part {
+                "transport=tcp" if secure => Transport::Tls,
+                "transport=tls" => Transport::Tls,
+                "transport=udp" if !secure => Transport::Udp,
+                "transport=tcp" => Transport::Tcp,
+                "lr" => transport,
+                _ => return Err(BadNextHop),
+            };
+        }
+        // RFC 3261 §19.1.2: the default port is 5060, and 5061 over TLS.
+        let port = if transport == Transport::Tls { 5061 } else { 5060 };
+        let address = host
+            .parse()
+            .or_else(|_| format!("{host}:{port}").parse())
+            .map_err(|_| BadNextHop)?;
+        Ok(Self { address, transport })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_hops() {
+        for (text, expected) in [
+            ("sip:192.0.2.1", Some("sip:192.0.2.1:5060;transport=udp")),
+            ("sip:192.0.2.1:5070;lr", Some("sip:192.0.2.1:5070;transport=udp")),
+            (
+                "sip:[2001:db8::1];transport=tcp",
+                Some("sip:[2001:db8::1]:5060;transport=tcp"),
+            ),
+            (
+                "sip:192.0.2.1;transport=tls",
+                Some("sip:192.0.2.1:5061;transport=tls"),
+            ),
+            (
+                "sips:192.0.2.1:443;transport=tcp",
+                Some("sip:192.0.2.1:443;transport=tls"),
+            ),
+            ("sips:192.0.2.1;transport=udp", None),
+            ("sip:core.example.net", None),
+            ("192.0.2.1:5060", None),
+            ("sip:192.0.2.1:99999", None),
+            ("sip:192.0.2.1;transport=sctp", None),
+            ("tel:+86", None),
+        ] {
+            let got = text.parse::<NextHop>().ok().map(|hop| hop.to_string());
+            assert_eq!(got.as_deref(), expected, "{text}");
+        }
+    }
+}
