@@ -382,14 +382,29 @@ impl Checks<'_> {
                 self.fault(&format!("number_plan.{key}"), message, "0 to 8 digits");
             }
         }
+        for (key, forms) in [
+            ("area_codes", &plan.area_codes),
+            ("national_numbers", &plan.national_numbers),
+        ] {
+            for (i, form) in forms.iter().enumerate() {
+                if form.is_empty() || !form.bytes().all(|b| b.is_ascii_digit() || b == b'x') {
+                    let message = format!("\"{form}\" is not the form of a number");
+                    self.fault(
+                        &format!("number_plan.{key}[{i}]"),
+                        message,
+                        "digits, and `x` for any digit",
+                    );
+                }
+            }
+        }
         for (i, code) in plan.special.iter().enumerate() {
             let body = code.strip_suffix('*').unwrap_or(code);
-            if body.is_empty() || !body.bytes().all(|b| b.is_ascii_digit() || b"*#".contains(&b)) {
+            if body.is_empty() || !body.bytes().all(|b| b.is_ascii_digit() || b"x*#".contains(&b)) {
                 let message = format!("\"{code}\" is not a short code");
                 self.fault(
                     &format!("number_plan.special[{i}]"),
                     message,
-                    "digits, `*`, `#`; a final `*` is any digits",
+                    "digits, `x` for any digit, `*`, `#`; a final `*` is any digits",
                 );
             }
         }

@@ -330,9 +330,15 @@ section! {
         national_prefix: String = "0".to_owned();
         /// Dialled before international numbers.
         international_prefix: String = "00".to_owned();
+        /// The forms of area codes, `x` for any digit: they tell the caller's own area.
+        area_codes: Vec<String> = ["10", "2x", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"].map(str::to_owned).to_vec();
+        /// The forms of national numbers that are dialled without a prefix, `x` for any digit: mobile numbers.
+        national_numbers: Vec<String> = ["13xxxxxxxxx", "14xxxxxxxxx", "15xxxxxxxxx", "16xxxxxxxxx", "17xxxxxxxxx", "18xxxxxxxxx", "19xxxxxxxxx"].map(str::to_owned).to_vec();
+        /// Numbers with fewer digits are never completed.
+        subscriber_digits_min: usize = 7, 3..=15;
         /// The scheme that completed numbers are written in.
         output: NumberOutput = NumberOutput::Tel;
-        /// Short codes, emergency and service numbers that are never completed; a final `*` stands for any digits.
+        /// Short codes, emergency and service numbers that are never completed; `x` stands for a digit, a final `*` for any digits.
         special: Vec<String> = ["110", "112", "119", "120", "122", "10086", "125*", "106*"].map(str::to_owned).to_vec();
     }
 }

@@ -264,7 +264,7 @@ const CASES: &[Case] = &[
         "[number_plan]\ncountry_code = \"+86\"\nspecial = [\"110\", \"12a\"]\n",
         &[
             "f:2:16: `country_code` is not a country code: \"+86\" (1 to 3 digits without `+`)",
-            "f:3:19: \"12a\" is not a short code (digits, `*`, `#`; a final `*` is any digits)",
+            "f:3:19: \"12a\" is not a short code (digits, `x` for any digit, `*`, `#`; a final `*` is any digits)",
         ],
     ),
     (

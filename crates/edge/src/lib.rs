@@ -1,10 +1,10 @@
 //! The signalling brain of one shard: P-CSCF and SBC, sans-IO.
 
 pub mod api;
-mod shard;
 pub mod counters;
 pub mod deadlines;
 pub mod number;
+mod shard;
 pub mod slots;
 pub mod token;
 

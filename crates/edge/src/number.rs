@@ -11,7 +11,10 @@
 //! ```
 //! Completion is idempotent: what it wrote, it leaves alone.
 
+use config::{NumberOutput, NumberPlan as Settings};
+use sip::Message;
 use smallvec::SmallVec;
+use wire::EditList;
 use wire::bytes_class::trim;
 
 /// A plan, compiled from its settings.
@@ -27,38 +30,6 @@ pub struct NumberPlan {
     subscriber_digits_min: usize,
     output: NumberOutput,
     domain: Box<[u8]>,
-}
-
-/// What a plan is made of.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Of the country, without `+`: `86`. Empty: nothing local is completed.
-    pub country_code: String,
-    /// Completes subscriber numbers of callers whose own area is unknown. Empty: those stay as they are.
-    pub area_code: String,
-    /// Dialled before an area code: `0`.
-    pub national_prefix: String,
-    /// Dialled before a country code: `00`.
-    pub international_prefix: String,
-    /// The forms of area codes, `x` for any digit: `["10", "2x", "3xx"]`; tells the caller's own.
-    pub area_codes: Vec<String>,
-    /// National numbers that are dialled without a prefix: `["13xxxxxxxxx"]`.
-    pub national_numbers: Vec<String>,
-    /// Short codes and emergency numbers; a last `*` stands for any further digits.
-    pub special: Vec<String>,
-    /// Shorter numbers are never completed.
-    pub subscriber_digits_min: usize,
-    /// The form of what is completed.
-    pub output: NumberOutput,
-}
-
-/// The URI scheme that completed numbers are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NumberOutput {
-    /// `tel:+86...`
-    Tel,
-    /// `sip:+86...@domain;user=phone`
-    Sip,
 }
 
 /// Whether a URI was left as it came.
@@ -109,6 +80,32 @@ impl NumberPlan {
             (None, false) => return Completion::Untouched,
         }
         Completion::Completed
+    }
+
+    /// Completes the Request-URI and the To of a request from a UE; `scratch` is working room.
+    ///
+    /// Whoever sends the response on gives the UE its own To back (R32).
+    pub fn complete_request(
+        &self,
+        message: Message<'_>,
+        caller: Option<&[u8]>,
+        scratch: &mut Vec<u8>,
+        edits: &mut EditList,
+    ) {
+        scratch.clear();
+        if self.complete(message.uri(), caller, scratch) == Completion::Completed {
+            edits.replace(message.uri_span(), scratch);
+        }
+        let Ok(to) = message.to() else { return };
+        scratch.clear();
+        if self.complete(to.uri, caller, scratch) == Completion::Completed {
+            // Outside <> the parameters of a URI would become those of the header field (RFC 3261 §20).
+            edits.replace_with(to.uri_span, |out| {
+                out.extend_from_slice(if to.bracketed { b"" } else { b"<" });
+                out.extend_from_slice(scratch);
+                out.extend_from_slice(if to.bracketed { b"" } else { b">" });
+            });
+        }
     }
 
     /// The digits of the E.164 number that `dialled` means; `None` to leave it alone.
@@ -243,6 +240,12 @@ fn write_number(sign: &[u8], digits: &[u8], dialled: &Dialled<'_>, out: &mut Vec
 }
 
 const E164_DIGITS_MAX: usize = 15;
+
+/// Whether `uri` is a number without a scheme, which R32 lets stand where a URI should.
+#[must_use]
+pub fn is_bare_number(uri: &[u8]) -> bool {
+    Dialled::read(uri).is_some_and(|dialled| dialled.is_bare())
+}
 
 /// What the digits of a number are kept in while it is worked on.
 type Digits = SmallVec<[u8; 32]>;
@@ -429,15 +432,9 @@ mod tests {
 
     fn china(output: NumberOutput) -> NumberPlan {
         let settings = Settings {
-            country_code: "86".into(),
             area_code: "10".into(),
-            national_prefix: "0".into(),
-            international_prefix: "00".into(),
-            area_codes: strings(&["10", "2x", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"]),
-            national_numbers: strings(&["13xxxxxxxxx", "15xxxxxxxxx", "18xxxxxxxxx"]),
-            special: strings(&["110", "112", "119", "120", "10086", "125*"]),
-            subscriber_digits_min: 7,
             output,
+            ..Settings::default()
         };
         NumberPlan::new(&settings, "ims.example.net")
     }
@@ -584,6 +581,32 @@ mod tests {
                 ("tel:11111111111111111111111111111111111111111", "-"),
             ],
         );
+    }
+
+    #[test]
+    fn request_uri_and_to_are_completed_together() {
+        for (request, expected) in [
+            (
+                "INVITE +861008699999 SIP/2.0\r\nTo: <+861008699999>\r\n\r\n",
+                "INVITE tel:+861008699999 SIP/2.0\r\nTo: <tel:+861008699999>\r\n\r\n",
+            ),
+            (
+                "INVITE 10086 SIP/2.0\r\nt: 10086;x=1\r\n\r\n",
+                "INVITE tel:10086;phone-context=+86 SIP/2.0\r\nt: <tel:10086;phone-context=+86>;x=1\r\n\r\n",
+            ),
+            (
+                "INVITE sip:a@b SIP/2.0\r\nTo: \"A\" <tel:28880001>;tag=7\r\n\r\n",
+                "INVITE sip:a@b SIP/2.0\r\nTo: \"A\" <tel:+861028880001>;tag=7\r\n\r\n",
+            ),
+        ] {
+            let mut index = sip::Index::default();
+            let message = sip::parse(request.as_bytes(), &sip::Limits::default(), &mut index).expect(request);
+            let mut edits = EditList::new();
+            china(NumberOutput::Tel).complete_request(message, None, &mut Vec::new(), &mut edits);
+            let mut out = Vec::new();
+            edits.gather(request.as_bytes(), &mut out).expect("no overlap");
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
     }
 
     proptest! {

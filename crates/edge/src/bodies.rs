@@ -1,0 +1,191 @@
+//! The body rules of the specification (R36 to R42), and where in a body the SDP stands.
+//!
+//! Only what a rule names is looked at: inner lengths, CPIM syntax beyond repeated fields, DateTime
+//! and XML are the end points' business (R42).
+
+use crate::validate::Reject;
+use sip::multipart::{self, Part};
+use sip::{HeaderId, MediaType, Message, Method};
+use smallvec::SmallVec;
+use wire::bytes_class::trim;
+use wire::{Cause, Span};
+
+/// An SDP body, or the SDP part of a multipart body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SdpPlace {
+    /// The description itself.
+    pub body: Span,
+    /// The value of the part's own Content-Length, where it has one.
+    pub part_length: Option<Span>,
+}
+
+/// Checks the body of a request from a UE.
+///
+/// # Errors
+/// The rule that is broken; the field named is the one at fault.
+pub fn check(message: Message<'_>) -> Result<(), Reject> {
+    let at_type = |cause| Reject::at(cause, HeaderId::ContentType);
+    if message.body().is_empty() {
+        return Ok(());
+    }
+    let Some(media_type) = message.content_type().map_err(at_type)? else {
+        // An ACK cannot be answered; its body is tried as SDP (R70, quirk q17).
+        return match message.method() {
+            Method::Ack => Ok(()),
+            _ => Err(at_type(Cause::MissingContentType)), // R40
+        };
+    };
+    check_type(&media_type).map_err(at_type)?;
+    if is_mixed(&media_type) {
+        return check_parts(message, &media_type).map_err(at_type);
+    }
+    check_leaf(&media_type, message.body()).map_err(at_type)
+}
+
+/// Finds the SDP of `message`: the whole body, or one part of multipart/mixed wherever it stands.
+///
+/// # Errors
+/// If the body cannot be split.
+pub fn sdp_place(message: Message<'_>) -> Result<Option<SdpPlace>, Cause> {
+    let body = message.body();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let whole = SdpPlace {
+        body: message.body_span(),
+        part_length: None,
+    };
+    let Some(media_type) = message.content_type()? else {
+        // R70: an ACK body without a type is tried as SDP.
+        let is_sdp = message.method() == Method::Ack && body.starts_with(b"v=0");
+        return Ok(is_sdp.then_some(whole));
+    };
+    if is(&media_type, b"application", b"sdp") {
+        return Ok(Some(whole));
+    }
+    if !is_mixed(&media_type) {
+        return Ok(None);
+    }
+    let Some(boundary) = media_type.boundary() else {
+        return Ok(None);
+    };
+    let base = message.body_span().start as usize;
+    for part in multipart::split(body, boundary) {
+        let part = part?;
+        if part.content_type().is_some_and(|t| is(&t, b"application", b"sdp")) {
+            return Ok(Some(SdpPlace {
+                body: part.body_span.shifted(base),
+                part_length: part.content_length_span.map(|span| span.shifted(base)),
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// R37, R38, R39.
+fn check_type(media_type: &MediaType<'_>) -> Result<(), Cause> {
+    match (is_mixed(media_type), media_type.boundary()) {
+        (true, Some(boundary)) if !boundary.is_empty() => Ok(()),
+        (true, _) => Err(Cause::MissingBoundary),
+        (false, Some(_)) => Err(Cause::UnexpectedBoundary),
+        (false, None) if SUPPORTED.iter().any(|(a, b)| is(media_type, a, b)) => Ok(()),
+        (false, None) => Err(Cause::UnsupportedMediaType),
+    }
+}
+
+/// R36, and R41 inside the parts.
+fn check_parts(message: Message<'_>, media_type: &MediaType<'_>) -> Result<(), Cause> {
+    let boundary = media_type.boundary().ok_or(Cause::MissingBoundary)?;
+    let mut seen = [false; SINGLE.len()];
+    for part in multipart::split(message.body(), boundary) {
+        let part = part?;
+        let Some(part_type) = part.content_type() else {
+            continue;
+        };
+        if let Some(at) = SINGLE.iter().position(|(a, b)| is(&part_type, a, b))
+            && core::mem::replace(&mut seen[at], true)
+        {
+            return Err(Cause::DuplicateBodyPart);
+        }
+        check_leaf(&part_type, part_body(&part))?;
+    }
+    Ok(())
+}
+
+fn check_leaf(media_type: &MediaType<'_>, body: &[u8]) -> Result<(), Cause> {
+    match is(media_type, b"message", b"cpim") {
+        true => check_cpim(body),
+        false => Ok(()),
+    }
+}
+
+/// R41: no field twice in one header block of a CPIM message.
+///
+/// A block ends with an empty line; the first is the message's, the second describes its content.
+/// What is not `name: value` is no field (R42). RFC 3862 would let some fields repeat, the
+/// specification does not.
+fn check_cpim(body: &[u8]) -> Result<(), Cause> {
+    let mut names = SmallVec::<[&[u8]; 16]>::new();
+    let mut blocks = 0;
+    for line in body.split(|&b| b == b'\n') {
+        if trim(line).is_empty() {
+            blocks += usize::from(!names.is_empty());
+            names.clear();
+            if blocks == CPIM_BLOCKS {
+                break;
+            }
+            continue;
+        }
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
+        let name = trim(&line[..colon]);
+        if names.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+            return Err(Cause::DuplicateCpimHeader);
+        }
+        if names.len() == CPIM_FIELDS_MAX {
+            return Ok(());
+        }
+        names.push(name);
+    }
+    Ok(())
+}
+
+fn is_mixed(media_type: &MediaType<'_>) -> bool {
+    is(media_type, b"multipart", b"mixed")
+}
+
+fn is(media_type: &MediaType<'_>, main: &[u8], sub: &[u8]) -> bool {
+    media_type.main.eq_ignore_ascii_case(main) && media_type.sub.eq_ignore_ascii_case(sub)
+}
+
+/// The types of which a body has at most one part (R36).
+const SINGLE: [(&[u8], &[u8]); 5] = [
+    (b"message", b"cpim"),
+    (b"application", b"sdp"),
+    (b"application", b"resource-lists+xml"),
+    (b"application", b"xml"),
+    (b"application", b"vemoticon+xml"),
+];
+
+/// The types that may stand alone (R39).
+const SUPPORTED: [(&[u8], &[u8]); 12] = [
+    (b"message", b"cpim"),
+    (b"application", b"sdp"),
+    (b"application", b"xml"),
+    (b"application", b"vemoticon+xml"),
+    (b"text", b"plain"),
+    (b"message", b"imdn+xml"),
+    (b"application", b"resource-lists+xml"),
+    (b"application", b"grouplist-ver+xml"),
+    (b"application", b"conference-info+xml"),
+    (b"application", b"cloudfile"),
+    (b"application", b"cloudfile+xml"),
+    (b"application", b"commonextension+xml"),
+];
+
+/// The message's own header block and that of its content.
+const CPIM_BLOCKS: usize = 2;
+
+/// Above any sensible block; the comparison of names is quadratic.
+const CPIM_FIELDS_MAX: usize = 64;
