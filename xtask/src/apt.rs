@@ -9,10 +9,7 @@ const LIST: &str = "tests/interop/apt-packages.txt";
 /// Installs those packages of the list that are missing.
 pub(crate) fn install_missing() -> Result<(), Failure> {
     let text = std::fs::read_to_string(root().join(LIST))?;
-    let wanted = text
-        .lines()
-        .map(|l| l.split('#').next().unwrap_or("").trim())
-        .filter(|l| !l.is_empty());
+    let wanted = text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty());
     let missing: Vec<&str> = wanted.filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
         println!("== apt: nothing to install");
@@ -22,9 +19,7 @@ pub(crate) fn install_missing() -> Result<(), Failure> {
     update.args(["update", "-q"]);
     run("apt-get update", update)?;
     let mut install = apt_get();
-    install
-        .args(["install", "-y", "-q", "--no-install-recommends"])
-        .args(&missing);
+    install.args(["install", "-y", "-q", "--no-install-recommends"]).args(&missing);
     run("apt-get install", install)
 }
 
@@ -39,10 +34,7 @@ fn is_installed(package: &str) -> bool {
 
 /// `apt-get`, through sudo where we are not root.
 fn apt_get() -> Command {
-    let root_user = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|o| o.stdout.trim_ascii() == b"0");
+    let root_user = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.trim_ascii() == b"0");
     let mut command = Command::new(if root_user { "apt-get" } else { "sudo" });
     if !root_user {
         command.arg("apt-get");

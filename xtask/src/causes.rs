@@ -20,12 +20,7 @@ pub(crate) fn document() -> String {
         let status = cause.status().map_or_else(|| "-".to_owned(), |s| s.to_string());
         let fault = format!("{:?}", cause.fault()).to_lowercase();
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "| `{}` | {status} | {fault} | {} |",
-            cause.label(),
-            cause.text()
-        );
+        let _ = writeln!(out, "| `{}` | {status} | {fault} | {} |", cause.label(), cause.text());
     }
     out
 }

@@ -14,13 +14,8 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 /// `[--seconds N] [TARGET]`: each target for N seconds from its corpus; a crash fails the task.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let at = args.iter().position(|a| a == "--seconds");
-    let seconds = at
-        .and_then(|i| args.get(i + 1))
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(30);
-    let only = args
-        .last()
-        .filter(|a| a.parse::<u32>().is_err() && !a.starts_with("--"));
+    let seconds = at.and_then(|i| args.get(i + 1)).and_then(|n| n.parse().ok()).unwrap_or(30);
+    let only = args.last().filter(|a| a.parse::<u32>().is_err() && !a.starts_with("--"));
     let targets = targets()?;
     build()?;
     for target in targets.iter().filter(|t| only.is_none_or(|o| o == *t)) {
@@ -31,28 +26,17 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 
 fn targets() -> Result<Vec<String>, Failure> {
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml"))?;
-    let manifest: toml::Table = manifest
-        .parse()
-        .map_err(|e| Failure(format!("fuzz/Cargo.toml: {e}")))?;
+    let manifest: toml::Table = manifest.parse().map_err(|e| Failure(format!("fuzz/Cargo.toml: {e}")))?;
     let bins = manifest.get("bin").and_then(toml::Value::as_array);
-    let names = bins
-        .into_iter()
-        .flatten()
-        .filter_map(|b| b.get("name")?.as_str().map(str::to_owned));
+    let names = bins.into_iter().flatten().filter_map(|b| b.get("name")?.as_str().map(str::to_owned));
     let names: Vec<String> = names.collect();
-    if names.is_empty() {
-        Err(Failure("fuzz/Cargo.toml names no target".into()))
-    } else {
-        Ok(names)
-    }
+    if names.is_empty() { Err(Failure("fuzz/Cargo.toml names no target".into())) } else { Ok(names) }
 }
 
 fn host() -> Result<String, Failure> {
     let output = Command::new("rustc").arg("-vV").output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let host = text
-        .lines()
-        .find_map(|l| l.strip_prefix("host: ").map(str::to_owned));
+    let host = text.lines().find_map(|l| l.strip_prefix("host: ").map(str::to_owned));
     host.ok_or_else(|| Failure("rustc -vV names no host".into()))
 }
 
@@ -68,19 +52,12 @@ fn build() -> Result<(), Failure> {
         "--manifest-path",
         "fuzz/Cargo.toml",
     ]);
-    command
-        .env("RUSTFLAGS", COVERAGE)
-        .env_remove("CARGO_TARGET_DIR")
-        .current_dir(root());
+    command.env("RUSTFLAGS", COVERAGE).env_remove("CARGO_TARGET_DIR").current_dir(root());
     run_step("build fuzz targets", command)
 }
 
 fn fuzz(target: &str, seconds: u32) -> Result<(), Failure> {
-    let binary: PathBuf = root()
-        .join("fuzz/target")
-        .join(host()?)
-        .join("release")
-        .join(target);
+    let binary: PathBuf = root().join("fuzz/target").join(host()?).join("release").join(target);
     let fresh = root().join("fuzz/target/found").join(target);
     std::fs::create_dir_all(&fresh)?;
     let artifacts = format!("{}/", root().join("fuzz/artifacts").join(target).display());
@@ -88,9 +65,7 @@ fn fuzz(target: &str, seconds: u32) -> Result<(), Failure> {
     let mut command = Command::new(binary);
     // New finds go to a scratch folder: the committed corpus grows by hand.
     command.arg(fresh).arg(root().join("fuzz/corpus").join(target));
-    command
-        .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-artifact_prefix={artifacts}"));
+    command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={artifacts}"));
     command.args([
         "-timeout=10",
         "-rss_limit_mb=2048",

@@ -53,14 +53,8 @@ fn test(args: &[String]) -> Result<(), Failure> {
         apt::install_missing()?;
     }
     lint()?;
-    cargo(
-        "build the binary under test",
-        &["build", "--release", "--locked", "-p", "gatehouse"],
-    )?;
-    cargo(
-        "unit, corpus, simulation and interop tests",
-        &["test", "--workspace", "--locked"],
-    )?;
+    cargo("build the binary under test", &["build", "--release", "--locked", "-p", "gatehouse"])?;
+    cargo("unit, corpus, simulation and interop tests", &["test", "--workspace", "--locked"])?;
     cargo("benches build", &["bench", "--workspace", "--locked", "--no-run"])?;
     if !quick {
         cargo("demo", &["run", "--release", "--locked", "--", "demo"])?;
@@ -73,31 +67,14 @@ fn test(args: &[String]) -> Result<(), Failure> {
 fn lint() -> Result<(), Failure> {
     cargo("rustfmt", &["fmt", "--all", "--check"])?;
     tidy::check()?;
-    cargo(
-        "clippy",
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    )?;
+    cargo("clippy", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     doc()
 }
 
 fn doc() -> Result<(), Failure> {
     step::cargo_env(
         "rustdoc",
-        &[
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--locked",
-            "--document-private-items",
-        ],
+        &["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )
 }

@@ -23,9 +23,7 @@ impl From<std::io::Error> for Failure {
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map_or_else(PathBuf::new, Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Runs `cargo` with `args` at the root.
@@ -44,17 +42,11 @@ pub(crate) fn cargo_env(name: &str, args: &[&str], env: &[(&str, &str)]) -> Resu
 pub(crate) fn run(name: &str, mut command: Command) -> Result<(), Failure> {
     println!("\n== {name}: {command:?}");
     let start = Instant::now();
-    let status = command
-        .status()
-        .map_err(|e| Failure(format!("{name}: {command:?}: {e}")))?;
+    let status = command.status().map_err(|e| Failure(format!("{name}: {command:?}: {e}")))?;
     println!(
         "== {name}: {} after {:.1} s",
         if status.success() { "ok" } else { "FAILED" },
         start.elapsed().as_secs_f32()
     );
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Failure(format!("{name} failed ({status})")))
-    }
+    if status.success() { Ok(()) } else { Err(Failure(format!("{name} failed ({status})"))) }
 }

@@ -18,27 +18,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // `edge` speaks the command vocabulary of `media`, and nothing else of it.
     ("edge", &["wire", "sip", "sdp", "msrp", "media", "config"]),
     ("dataplane", &["wire", "edge", "media", "config", "telemetry"]),
-    (
-        "control",
-        &["wire", "config", "telemetry", "sip", "sdp", "msrp", "rtp"],
-    ),
+    ("control", &["wire", "config", "telemetry", "sip", "sdp", "msrp", "rtp"]),
     ("lab", &["wire", "sip", "sdp", "msrp", "rtp"]),
     ("loadgen", &["wire", "lab", "sip", "sdp", "msrp", "rtp"]),
     ("sim", &["wire", "edge", "media", "lab", "config"]),
     (
         "gatehouse",
-        &[
-            "wire",
-            "config",
-            "telemetry",
-            "dataplane",
-            "control",
-            "edge",
-            "lab",
-            "loadgen",
-            "sip",
-            "msrp",
-        ],
+        &["wire", "config", "telemetry", "dataplane", "control", "edge", "lab", "loadgen", "sip", "msrp"],
     ),
 ];
 
@@ -70,28 +56,19 @@ pub(crate) fn check() -> Result<(), Failure> {
 fn dependency_direction(wrong: &mut Vec<String>) -> Result<(), Failure> {
     for entry in std::fs::read_dir(root().join("crates"))? {
         let dir = entry?.path();
-        let name = dir
-            .file_name()
-            .and_then(|n| n.to_str())
-            .unwrap_or_default()
-            .to_owned();
+        let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let Some((_, allowed)) = MAY_USE.iter().find(|(n, _)| *n == name) else {
-            wrong.push(format!(
-                "crates/{name}: not in the dependency table of xtask/src/tidy.rs"
-            ));
+            wrong.push(format!("crates/{name}: not in the dependency table of xtask/src/tidy.rs"));
             continue;
         };
         let text = std::fs::read_to_string(dir.join("Cargo.toml"))?;
-        let manifest: toml::Table = text
-            .parse()
-            .map_err(|e| Failure(format!("crates/{name}/Cargo.toml: {e}")))?;
+        let manifest: toml::Table =
+            text.parse().map_err(|e| Failure(format!("crates/{name}/Cargo.toml: {e}")))?;
         let used = manifest.get("dependencies").and_then(toml::Value::as_table);
         for dependency in used.into_iter().flat_map(|t| t.keys()) {
             let ours = MAY_USE.iter().any(|(n, _)| n == dependency);
             if ours && !allowed.contains(&dependency.as_str()) {
-                wrong.push(format!(
-                    "crates/{name} must not use {dependency} (dependencies point down only)"
-                ));
+                wrong.push(format!("crates/{name} must not use {dependency} (dependencies point down only)"));
             }
         }
     }
@@ -111,10 +88,7 @@ fn sans_io_fences(wrong: &mut Vec<String>) {
 fn causes_document(wrong: &mut Vec<String>) {
     let text = std::fs::read_to_string(root().join(causes::PATH)).unwrap_or_default();
     if text != causes::document() {
-        wrong.push(format!(
-            "{} is not what the code says: run `cargo xtask causes`",
-            causes::PATH
-        ));
+        wrong.push(format!("{} is not what the code says: run `cargo xtask causes`", causes::PATH));
     }
 }
 
@@ -123,19 +97,14 @@ fn second_tls_provider(wrong: &mut Vec<String>) -> Result<(), Failure> {
     let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
     for name in ["aws-lc-sys", "aws-lc-rs", "openssl-sys"] {
         if lock.contains(&format!("name = \"{name}\"")) {
-            wrong.push(format!(
-                "Cargo.lock holds {name}: ring is the only crypto provider"
-            ));
+            wrong.push(format!("Cargo.lock holds {name}: ring is the only crypto provider"));
         }
     }
     Ok(())
 }
 
 fn rust_files() -> Result<Vec<PathBuf>, Failure> {
-    let output = Command::new("git")
-        .args(["ls-files", "*.rs"])
-        .current_dir(root())
-        .output()?;
+    let output = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output()?;
     Ok(String::from_utf8_lossy(&output.stdout)
         .lines()
         .map(PathBuf::from)

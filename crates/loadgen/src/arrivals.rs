@@ -47,13 +47,7 @@ impl Arrivals {
     /// Starts the schedule at `start`; the same seed gives the same schedule.
     #[must_use]
     pub fn new(pattern: Pattern, start: Instant, seed: u64) -> Self {
-        Self {
-            pattern,
-            start,
-            next: 0.0,
-            given: 0,
-            random: Random::from_u64(seed),
-        }
+        Self { pattern, start, next: 0.0, given: 0, random: Random::from_u64(seed) }
     }
 
     /// When the next request is due; `None` when there are no more.
@@ -102,9 +96,7 @@ mod tests {
     fn within(pattern: Pattern, seconds: u64) -> usize {
         let end = Instant::ZERO + Duration::from_secs(seconds);
         let mut arrivals = Arrivals::new(pattern, Instant::ZERO, 7);
-        std::iter::from_fn(|| arrivals.take_due(end))
-            .take(1_000_000)
-            .count()
+        std::iter::from_fn(|| arrivals.take_due(end)).take(1_000_000).count()
     }
 
     #[test]
@@ -120,14 +112,7 @@ mod tests {
 
     #[test]
     fn ramp_gives_the_area_under_its_line() {
-        let count = within(
-            Pattern::Ramp {
-                from: 100.0,
-                to: 300.0,
-                over: Duration::from_secs(10),
-            },
-            10,
-        );
+        let count = within(Pattern::Ramp { from: 100.0, to: 300.0, over: Duration::from_secs(10) }, 10);
         assert!((1_990..2_010).contains(&count), "{count}");
     }
 

@@ -54,9 +54,7 @@ impl Latency {
     /// Adds another generator's answers.
     pub fn merge(&mut self, other: &Self) {
         self.lost += other.lost;
-        self.histogram
-            .add(&other.histogram)
-            .expect("both histograms have the same constant bounds");
+        self.histogram.add(&other.histogram).expect("both histograms have the same constant bounds");
     }
 }
 
@@ -70,18 +68,11 @@ mod tests {
         let mut latency = Latency::default();
         // Due every 10 ms; the system stalls from 100 ms to 600 ms and then answers everything.
         for i in 0..100 {
-            latency.note(
-                at(i * 10),
-                at((i * 10).max(if (10..60).contains(&i) { 600 } else { 0 }) + 1),
-            );
+            latency.note(at(i * 10), at((i * 10).max(if (10..60).contains(&i) { 600 } else { 0 }) + 1));
         }
         assert_eq!(latency.answered(), 100);
         assert!(latency.quantile(0.5) >= Duration::from_millis(1));
-        assert!(
-            latency.quantile(0.99) >= Duration::from_millis(480),
-            "{:?}",
-            latency.quantile(0.99)
-        );
+        assert!(latency.quantile(0.99) >= Duration::from_millis(480), "{:?}", latency.quantile(0.99));
     }
 
     #[test]

@@ -246,9 +246,7 @@ mod tests {
         assert_eq!(labels.len(), Cause::ALL.len());
         for label in labels {
             assert!(
-                label
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{label}"
             );
             assert_ne!(label, "other");
@@ -260,10 +258,7 @@ mod tests {
         for cause in Cause::ALL {
             assert!(cause.status().is_none_or(|s| (400..700).contains(&s)), "{cause}");
             assert!(
-                cause
-                    .text()
-                    .bytes()
-                    .all(|b| (32..127).contains(&b) && b != b'"' && b != b'\\'),
+                cause.text().bytes().all(|b| (32..127).contains(&b) && b != b'"' && b != b'\\'),
                 "{cause}"
             );
         }

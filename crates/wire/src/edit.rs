@@ -69,10 +69,7 @@ impl EditList {
     pub fn replace_with(&mut self, old: Span, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.fresh.len();
         write(&mut self.fresh);
-        self.edits.push(Edit {
-            old,
-            new: Span::new(start, self.fresh.len()),
-        });
+        self.edits.push(Edit { old, new: Span::new(start, self.fresh.len()) });
     }
 
     /// Puts what `write` appends before the byte at `at`.
@@ -92,11 +89,7 @@ impl EditList {
     #[must_use]
     pub fn growth(&self, within: Span) -> i64 {
         let inside = |e: &&Edit| e.old.start >= within.start && e.old.end <= within.end;
-        self.edits
-            .iter()
-            .filter(inside)
-            .map(|e| e.new.len() as i64 - e.old.len() as i64)
-            .sum()
+        self.edits.iter().filter(inside).map(|e| e.new.len() as i64 - e.old.len() as i64).sum()
     }
 
     /// Appends the edited source to `out` and returns how many bytes that were.

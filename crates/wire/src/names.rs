@@ -26,10 +26,7 @@ impl NameTable {
             let name = names[i].as_bytes();
             let mut at = hash(name);
             while places[at] != EMPTY {
-                assert!(
-                    !same(names[places[at] as usize].as_bytes(), name),
-                    "two names are alike"
-                );
+                assert!(!same(names[places[at] as usize].as_bytes(), name), "two names are alike");
                 at = (at + 1) & 255;
             }
             places[at] = i as u8;

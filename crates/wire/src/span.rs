@@ -22,10 +22,7 @@ impl Span {
     pub fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end, "span {start}..{end}");
         let narrow = |n: usize| u32::try_from(n).expect("framers cap messages below 4 GiB");
-        Self {
-            start: narrow(start),
-            end: narrow(end),
-        }
+        Self { start: narrow(start), end: narrow(end) }
     }
 
     /// An empty span at `at`: an insertion point.
