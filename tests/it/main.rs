@@ -1,0 +1,7 @@
+//! Tests over real sockets and with real programs.
+//!
+//! Each test has loopback addresses of its own and ends every process that it started.
+
+#![allow(missing_docs)]
+
+mod registrar;

@@ -1,0 +1,60 @@
+//! baresip and Kamailio: registration and pager messages over every transport.
+
+use gatehouse_tests::baresip::{Account, Baresip};
+use gatehouse_tests::kamailio::Kamailio;
+use gatehouse_tests::place::Place;
+use std::net::SocketAddr;
+
+/// Registers three UEs over three transports at `outbound` and lets each write to the next.
+fn everyone_writes_to_the_next(place: &Place, outbound: impl Fn(&str) -> SocketAddr) -> Vec<Baresip> {
+    const RING: [(&str, &str, &str); 3] = [
+        ("alice", "udp", "bob"),
+        ("bob", "tcp", "carol"),
+        ("carol", "tls", "alice"),
+    ];
+    let mut ues: Vec<Baresip> = RING
+        .iter()
+        .map(|&(name, transport, friend)| {
+            let account = Account {
+                name,
+                transport,
+                outbound: outbound(transport),
+                friend,
+            };
+            Baresip::start(place, account)
+        })
+        .collect();
+    for ue in &mut ues {
+        ue.wait_registered();
+    }
+    for (i, (name, transport, friend)) in RING.into_iter().enumerate() {
+        let text = format!("{name} over {transport} to {friend}");
+        ues[i].message(&text);
+        let received = ues[(i + 1) % RING.len()].wait_message(&text);
+        assert!(
+            received
+                .value("From")
+                .is_some_and(|from| from.contains(&format!("sip:{name}@"))),
+            "{received:?}"
+        );
+        let status = ues[i].wait_answer(&text);
+        assert!((200..300).contains(&status), "{text}: {status}");
+    }
+    ues
+}
+
+/// The control experiment: the two programs get along without us, so a failure with the edge
+/// between them is the edge's.
+#[test]
+fn baresip_and_kamailio_get_along_without_the_edge() {
+    let place = Place::new("direct");
+    let kamailio = Kamailio::start(&place);
+    let at = |transport: &str| match transport {
+        "tls" => kamailio.sips(),
+        _ => kamailio.sip(),
+    };
+    let mut ues = everyone_writes_to_the_next(&place, at);
+    for ue in &mut ues {
+        ue.quit();
+    }
+}

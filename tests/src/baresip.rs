@@ -1,0 +1,167 @@
+//! baresip as a UE: one account, driven over its control port.
+
+use crate::kamailio::DOMAIN;
+use crate::place::Place;
+use crate::process::{Process, find};
+use crate::trace;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+/// Where Debian puts its modules.
+const MODULES: &str = "/usr/lib/baresip/modules";
+const CONTROL_PORT: u16 = 4444;
+
+/// What the account of a baresip is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// User part and digest user name; the password is `NAME-secret`.
+    pub name: &'a str,
+    /// `udp`, `tcp` or `tls`.
+    pub transport: &'a str,
+    /// The outbound proxy: everything goes there.
+    pub outbound: SocketAddr,
+    /// To whom [`Baresip::message`] writes.
+    pub friend: &'a str,
+}
+
+/// A running baresip that prints every SIP message it sends and receives.
+#[derive(Debug)]
+pub struct Baresip {
+    name: String,
+    address: IpAddr,
+    process: Process,
+}
+
+impl Baresip {
+    /// Starts it; registration begins by itself.
+    ///
+    /// # Panics
+    /// If it is not installed or its control port does not open.
+    #[must_use]
+    pub fn start(place: &Place, account: Account<'_>) -> Self {
+        let address = place.address();
+        let Account {
+            name,
+            transport,
+            outbound,
+            friend,
+        } = account;
+        let config = format!(
+            "poll_method epoll\n\
+             sip_listen {address}:0\n\
+             module_path {MODULES}\n\
+             module g711.so\n\
+             module ausine.so\n\
+             module_tmp uuid.so\n\
+             module_tmp account.so\n\
+             module_app contact.so\n\
+             module_app menu.so\n\
+             module_app ctrl_tcp.so\n\
+             ctrl_tcp_listen {address}:{CONTROL_PORT}\n\
+             audio_player ausine,\n\
+             audio_source ausine,\n\
+             audio_alert ausine,\n"
+        );
+        place.write(&format!("{name}/config"), config);
+        place.write(
+            &format!("{name}/accounts"),
+            format!(
+                "<sip:{name}@{DOMAIN};transport={transport}>;auth_user={name};auth_pass={name}-secret;\
+                 outbound=\"sip:{outbound};transport={transport}\";regint=600\n"
+            ),
+        );
+        place.write(
+            &format!("{name}/contacts"),
+            format!("\"{friend}\" <sip:{friend}@{DOMAIN}>\n"),
+        );
+        let directory = place.file(name).to_string_lossy().into_owned();
+        let program = find("baresip", "baresip-core");
+        let log = place.file(&format!("{name}.log"));
+        let mut process = Process::start(&program, &["-v", "-s", "-f", &directory], log);
+        process.wait_for("baresip is ready");
+        Self {
+            name: name.to_owned(),
+            address,
+            process,
+        }
+    }
+
+    /// Waits for the 200 to its REGISTER.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn wait_registered(&mut self) {
+        let (name, at) = (&self.name, "@");
+        let line = format!("{name}{at}{DOMAIN}: ");
+        self.process.wait_output("registration", |output| {
+            output
+                .lines()
+                .find(|l| l.contains(&line) && l.contains(" 200 OK"))
+                .map(|_| ())
+        });
+    }
+
+    /// Sends a pager message to its friend.
+    ///
+    /// # Panics
+    /// If the control port is gone.
+    pub fn message(&self, text: &str) {
+        self.command("message", text);
+    }
+
+    /// Ends it in good order: it de-registers first.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn quit(&mut self) {
+        self.command("quit", "");
+        self.process.wait_end();
+    }
+
+    /// Waits until a message with this text came in and was answered, and returns it.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn wait_message(&mut self, text: &str) -> trace::Message {
+        self.process.wait_output(&format!("MESSAGE {text:?}"), |output| {
+            trace::baresip(output)
+                .into_iter()
+                .find(|m| m.inbound && m.is_request("MESSAGE") && m.body == text)
+        })
+    }
+
+    /// Waits for the final answer to the message with this text, and returns its status.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn wait_answer(&mut self, text: &str) -> u16 {
+        self.process
+            .wait_output(&format!("answer to {text:?}"), |output| {
+                let all = trace::baresip(output);
+                let sent = all
+                    .iter()
+                    .find(|m| !m.inbound && m.is_request("MESSAGE") && m.body == text)?;
+                let id = sent.value("Call-ID")?;
+                all.iter()
+                    .filter(|m| m.inbound && m.value("Call-ID") == Some(id))
+                    .find_map(|m| m.status().filter(|s| *s >= 200))
+            })
+    }
+
+    /// Every SIP message it has sent and received so far.
+    #[must_use]
+    pub fn messages(&self) -> Vec<trace::Message> {
+        trace::baresip(&self.process.output())
+    }
+
+    fn command(&self, command: &str, params: &str) {
+        let json = serde_json::json!({ "command": command, "params": params, "token": "t" }).to_string();
+        let at = SocketAddr::new(self.address, CONTROL_PORT);
+        let mut stream = crate::eventually("baresip's control port", || TcpStream::connect(at).ok());
+        // A netstring: length, colon, text, comma.
+        write!(stream, "{}:{json},", json.len()).expect("baresip reads its control port");
+        // The answer shows that the command was taken before the connection goes away.
+        let mut byte = [0];
+        let _ = std::io::Read::read(&mut stream, &mut byte);
+    }
+}

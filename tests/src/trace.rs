@@ -1,0 +1,141 @@
+//! SIP messages out of the traces that the programs write.
+
+/// One message of a trace; line ends are `\n`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Whether the program received it.
+    pub inbound: bool,
+    /// Start line and header lines.
+    pub head: Vec<String>,
+    /// What follows the empty line.
+    pub body: String,
+}
+
+impl Message {
+    fn parse(inbound: bool, text: &str) -> Option<Self> {
+        let text = text.replace("\r\n", "\n");
+        let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let head: Vec<String> = head.lines().map(str::to_owned).collect();
+        (head.first()?.contains("SIP/2.0")).then(|| Self {
+            inbound,
+            head,
+            body: body.to_owned(),
+        })
+    }
+
+    /// The request or status line.
+    #[must_use]
+    pub fn start_line(&self) -> &str {
+        self.head.first().map_or("", String::as_str)
+    }
+
+    /// Whether it is a request with this method.
+    #[must_use]
+    pub fn is_request(&self, method: &str) -> bool {
+        self.start_line()
+            .strip_prefix(method)
+            .is_some_and(|rest| rest.starts_with(' '))
+    }
+
+    /// The status of a response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        let rest = self.start_line().strip_prefix("SIP/2.0 ")?;
+        rest.get(..3)?.parse().ok()
+    }
+
+    /// The values of all header lines with this name, in order.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.head.iter().skip(1).filter_map(move |line| {
+            let (found, value) = line.split_once(':')?;
+            found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The value of the first header line with this name.
+    #[must_use]
+    pub fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.values(name).next()
+    }
+}
+
+/// Reads what baresip prints with `-s`.
+///
+/// ```text
+/// ESC[36;1m#
+/// TCP 127.0.0.1:5970 -> 127.0.0.1:57122
+/// SIP/2.0 401 Unauthorized
+/// ...
+/// ESC[;m
+/// ```
+///
+/// The direction is told by the address: the first message of a UE is its own REGISTER.
+#[must_use]
+pub fn baresip(output: &str) -> Vec<Message> {
+    let blocks = output.split("\u{1b}[36;1m#\n").skip(1);
+    let blocks = blocks.filter_map(|block| block.split_once("\u{1b}[;m").map(|(block, _)| block));
+    let mut own = None;
+    blocks
+        .filter_map(|block| {
+            let (way, text) = block.split_once('\n')?;
+            let (source, _) = way.split_once(" -> ")?;
+            let source = source.split_once(' ')?.1.rsplit_once(':')?.0.to_owned();
+            let own = own.get_or_insert_with(|| source.clone());
+            Message::parse(source != *own, text)
+        })
+        .collect()
+}
+
+/// Reads what SIPp writes with `-trace_msg`.
+///
+/// ```text
+/// ----------------------------------------------- 2026-11-22 14:30:40.097927
+/// TCP message received [519] bytes :
+///
+/// REGISTER sip:ims.example.net SIP/2.0
+/// ...
+/// ```
+#[must_use]
+pub fn sipp(log: &str) -> Vec<Message> {
+    let log = log.replace("\r\n", "\n");
+    log.split("\n-----------------------------------------------")
+        .filter_map(|entry| {
+            let (_, entry) = entry.split_once('\n')?;
+            let (what, text) = entry.split_once("\n\n")?;
+            Message::parse(what.contains("message received"), text)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn baresip_traces_are_read_with_their_direction() {
+        let trace = "x\n\u{1b}[36;1m#\nUDP 127.0.0.8:58059 -> 127.0.0.9:5060\nMESSAGE sip:b@c SIP/2.0\r\n\
+                     To: <sip:b@c>\r\n\r\nhello\u{1b}[;m\ny\n\u{1b}[36;1m#\nUDP 127.0.0.9:5060 -> 127.0.0.8:58059\n\
+                     SIP/2.0 202 Accepted\r\nt: <sip:b@c>\r\n\r\n\u{1b}[;m\n\u{1b}[36;1m#\nUDP half";
+        let messages = baresip(trace);
+        assert_eq!(messages.len(), 2);
+        assert!(!messages[0].inbound && messages[0].is_request("MESSAGE"));
+        assert_eq!(messages[0].body, "hello");
+        assert_eq!(messages[0].value("to"), Some("<sip:b@c>"));
+        assert!(messages[1].inbound);
+        assert_eq!(messages[1].status(), Some(202));
+    }
+
+    #[test]
+    fn sipp_logs_are_read_with_their_direction() {
+        let dashes = "-".repeat(47);
+        let log = format!(
+            "{dashes} 2026-11-22 14:30:40.1\nTCP message received [9] bytes :\n\nACK sip:b SIP/2.0\nA: 1\n\nx\n\
+             \n{dashes} 2026-11-22 14:30:40.2\nTCP message sent (9 bytes):\n\nSIP/2.0 200 OK\nA: 2\nA: 3\n\n\n"
+        );
+        let messages = sipp(&log);
+        assert_eq!(messages.len(), 2);
+        assert!(messages[0].inbound && messages[0].is_request("ACK"));
+        assert!(!messages[1].inbound);
+        assert_eq!(messages[1].values("A").collect::<Vec<_>>(), ["2", "3"]);
+    }
+}
