@@ -3,21 +3,13 @@
 //! Only what a rule names is looked at: inner lengths, CPIM syntax beyond repeated fields, DateTime
 //! and XML are the end points' business (R42).
 
+use crate::anchor::SdpPlace;
 use crate::validate::Reject;
 use sip::multipart::{self, Part};
 use sip::{HeaderId, MediaType, Message, Method};
 use smallvec::SmallVec;
 use wire::bytes_class::trim;
 use wire::{Cause, Span};
-
-/// An SDP body, or the SDP part of a multipart body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SdpPlace {
-    /// The description itself.
-    pub body: Span,
-    /// The value of the part's own Content-Length, where it has one.
-    pub part_length: Option<Span>,
-}
 
 /// Checks the body of a request from a UE.
 ///
@@ -156,7 +148,7 @@ fn is_mixed(media_type: &MediaType<'_>) -> bool {
 }
 
 fn is(media_type: &MediaType<'_>, main: &[u8], sub: &[u8]) -> bool {
-    media_type.main.eq_ignore_ascii_case(main) && media_type.sub.eq_ignore_ascii_case(sub)
+    media_type.kind.eq_ignore_ascii_case(main) && media_type.subtype.eq_ignore_ascii_case(sub)
 }
 
 /// The types of which a body has at most one part (R36).

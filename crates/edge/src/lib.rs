@@ -1,5 +1,6 @@
 //! The signalling brain of one shard: P-CSCF and SBC, sans-IO.
 
+pub mod anchor;
 pub mod api;
 pub mod counters;
 pub mod deadlines;

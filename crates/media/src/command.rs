@@ -56,7 +56,8 @@ impl MsrpSession {
 /// carry it as To-Path; requests to this side carry it as From-Path (R73).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MsrpSide {
-    /// Our URI towards this side, for example `msrp://192.0.2.7:2855/hwK3zBbqenxBFB;tcp`.
+    /// Our URI towards this side, for example `msrp://192.0.2.7:2855/hwK3zBbqenxBFB;tcp`; empty while the
+    /// far end, whose session-id it bears, is unknown.
     pub local_path: Bytes,
     /// The peer's `a=path` value as it came (one URI, or several separated by a blank); `None` before
     /// its SDP is known.
