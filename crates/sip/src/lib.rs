@@ -7,6 +7,7 @@
 //! from the bytes. What is not edited leaves as it came (R30). No function here panics on peer bytes,
 //! reads a clock, opens a socket or draws randomness.
 
+pub mod frame;
 pub mod header;
 pub mod index;
 pub mod message;
@@ -15,6 +16,7 @@ pub mod name_addr;
 pub mod params;
 pub mod text;
 pub mod transaction;
+pub mod uri;
 pub mod values;
 pub mod via;
 
