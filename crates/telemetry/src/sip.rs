@@ -1,0 +1,79 @@
+//! Signalling.
+
+use crate::family::{DIRECTION, Label, REALM, families};
+use wire::Cause;
+
+const METHOD: Label = Label {
+    name: "method",
+    // The order of `sip::Method`.
+    values: &[
+        "invite",
+        "ack",
+        "bye",
+        "cancel",
+        "register",
+        "options",
+        "message",
+        "subscribe",
+        "notify",
+        "refer",
+        "publish",
+        "prack",
+        "update",
+        "info",
+        "unknown",
+    ],
+};
+const CLASS: Label = Label {
+    name: "class",
+    values: &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"],
+};
+/// Every cause, in the order of [`Cause::ALL`].
+pub const CAUSE: Label = Label {
+    name: "cause",
+    values: &CAUSES,
+};
+const CAUSES: [&str; Cause::ALL.len()] = {
+    let mut labels = [""; Cause::ALL.len()];
+    let mut i = 0;
+    while i < labels.len() {
+        labels[i] = Cause::ALL[i].label();
+        i += 1;
+    }
+    labels
+};
+const KEEPALIVE: Label = Label {
+    name: "kind",
+    values: &["crlf", "rkeep", "stun"],
+};
+const EVENT: Label = Label {
+    name: "event",
+    values: &["opened", "refreshed", "ended"],
+};
+
+families! {
+    REQUESTS = Counter, "gatehouse_sip_requests_total", [DIRECTION, REALM, METHOD],
+        "SIP requests, retransmissions included.";
+    RESPONSES = Counter, "gatehouse_sip_responses_total", [DIRECTION, REALM, CLASS],
+        "SIP responses, retransmissions included.";
+    REJECTS = Counter, "gatehouse_sip_rejects_total", [REALM, CAUSE],
+        "SIP messages rejected or dropped, by the side they came from and cause.";
+    RETRANSMISSIONS = Counter, "gatehouse_sip_retransmissions_total", [DIRECTION, REALM],
+        "SIP messages that were sent more than once.";
+    EXCHANGES_OPENED = Counter, "gatehouse_sip_exchanges_opened_total", [],
+        "Exchanges opened: a request with its two transactions.";
+    EXCHANGES = Gauge, "gatehouse_sip_exchanges", [],
+        "Exchanges that are open.";
+    FAILOVERS = Counter, "gatehouse_sip_failovers_total", [],
+        "Requests that went to another next hop of the core because the first failed.";
+    SOFT_FAULTS = Counter, "gatehouse_sip_soft_faults_total", [],
+        "Requests let through although a field is missing that the tables call mandatory.";
+    KEEPALIVES = Counter, "gatehouse_sip_keepalives_total", [KEEPALIVE],
+        "Keep-alives that were answered.";
+    HANDOVERS = Counter, "gatehouse_sip_handovers_total", [],
+        "Messages that came in on one shard and belong to another.";
+    REGISTRATION_EVENTS = Counter, "gatehouse_registration_events_total", [EVENT],
+        "Registrations opened, refreshed and ended.";
+    REGISTRATIONS = Gauge, "gatehouse_registrations", [],
+        "Registrations that are alive.";
+}
