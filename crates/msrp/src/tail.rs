@@ -1,0 +1,172 @@
+//! The end-line: what it looks like, where it may begin, and one that is cut by the end of a read.
+
+use crate::reader::Flag;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// Before every end-line after a body, whatever its id: one searcher for all chunks, built once.
+pub(crate) const NEEDLE: &[u8] = b"\r\n-------";
+static NEEDLE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NEEDLE));
+
+/// Where the next needle stands.
+pub(crate) fn find_needle(text: &[u8]) -> Option<usize> {
+    NEEDLE_FINDER.find(text)
+}
+
+/// Longest end-line with its CRLFs: `CRLF ------- id(32) flag CRLF`.
+const END_MAX: usize = 2 + 7 + 32 + 1 + 2;
+
+/// The beginning of what may become an end-line, seen at the end of a read.
+///
+/// `gone <= sent <= len`: the first `gone` octets were given out by the last event and are dropped
+/// before the next; those up to `sent` must not be given out (they belong to the head).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tail {
+    octets: Octets,
+    len: u8,
+    sent: u8,
+    gone: u8,
+    id_len: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Octets {
+    tail: [u8; END_MAX],
+    id: [u8; 32],
+}
+
+impl Default for Octets {
+    fn default() -> Self {
+        Self {
+            tail: [0; END_MAX],
+            id: [0; 32],
+        }
+    }
+}
+
+/// What stands at a needle.
+pub(crate) enum Compared {
+    End(Flag, usize),
+    /// Like an end-line as far as the input reaches.
+    Cut,
+    No,
+}
+
+impl Tail {
+    /// The id an end-line must name.
+    pub(crate) fn id(&self) -> &[u8] {
+        &self.octets.id[..usize::from(self.id_len)]
+    }
+
+    /// Octets withheld.
+    pub(crate) const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether no candidate is open.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Starts the search for the end-line of this id behind the empty line of a head.
+    ///
+    /// The CRLF of the empty line counts as the one before the end-line, so that a body of nothing at
+    /// all ends as it does for a reader that works by lines.
+    pub(crate) fn after_head(id: &[u8]) -> Self {
+        let mut tail = Self {
+            id_len: id.len() as u8, // checked to be 4..=32
+            ..Self::default()
+        };
+        tail.octets.id[..id.len()].copy_from_slice(id);
+        tail.open(b"\r\n");
+        tail.sent = 2;
+        tail
+    }
+
+    pub(crate) fn open(&mut self, octets: &[u8]) {
+        self.octets.tail[..octets.len()].copy_from_slice(octets);
+        self.len = octets.len() as u8; // a candidate is shorter than END_MAX
+        self.sent = 0;
+        self.gone = 0;
+    }
+
+    pub(crate) fn drop_gone(&mut self) {
+        let (gone, len) = (usize::from(self.gone), usize::from(self.len));
+        self.octets.tail.copy_within(gone..len, 0);
+        self.len -= self.gone;
+        self.gone = 0;
+    }
+
+    fn end_len(&self) -> usize {
+        NEEDLE.len() + usize::from(self.id_len) + 3
+    }
+
+    /// Whether `byte` carries the candidate on.
+    pub(crate) fn expects(&self, byte: u8) -> bool {
+        self.matches(usize::from(self.len), byte)
+    }
+
+    fn matches(&self, place: usize, byte: u8) -> bool {
+        let id_end = NEEDLE.len() + usize::from(self.id_len);
+        match place {
+            _ if place < NEEDLE.len() => NEEDLE[place] == byte,
+            _ if place < id_end => self.octets.id[place - NEEDLE.len()] == byte,
+            _ if place == id_end => matches!(byte, b'$' | b'+' | b'#'),
+            _ if place == id_end + 1 => byte == b'\r',
+            _ => byte == b'\n',
+        }
+    }
+
+    /// Takes an expected byte; the flag if the end-line is complete.
+    pub(crate) fn push(&mut self, byte: u8) -> Option<Flag> {
+        self.octets.tail[usize::from(self.len)] = byte;
+        self.len += 1;
+        let end = self.end_len();
+        if usize::from(self.len) < end {
+            return None;
+        }
+        Flag::read(&self.octets.tail[end - 3..end - 2])
+    }
+
+    /// The candidate was none after all; whether octets of it must be given out.
+    ///
+    /// Only a CR can begin another one, and inside an end-line it stands only in its last CRLF.
+    pub(crate) fn give_up(&mut self) -> bool {
+        let len = usize::from(self.len);
+        let restarts = len > 1 && self.octets.tail[len - 1] == b'\r';
+        self.gone = self.len - u8::from(restarts);
+        let has_octets = self.gone > self.sent;
+        if !has_octets {
+            self.drop_gone();
+            self.sent = 0;
+        }
+        has_octets
+    }
+
+    /// What `give_up` gives out.
+    pub(crate) fn given_up(&mut self) -> &[u8] {
+        let sent = usize::from(core::mem::take(&mut self.sent));
+        &self.octets.tail[sent..usize::from(self.gone)]
+    }
+
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.octets.tail[usize::from(self.sent)..usize::from(self.len)]
+    }
+
+    /// Compares what follows a needle.
+    pub(crate) fn compare(&self, text: &[u8]) -> Compared {
+        let end = self.end_len();
+        let seen = text.len().min(end);
+        let id_end = NEEDLE.len() + usize::from(self.id_len);
+        let same = text
+            .iter()
+            .take(seen)
+            .enumerate()
+            .all(|(place, &byte)| self.matches(place, byte));
+        match text.get(id_end..=id_end).and_then(Flag::read) {
+            _ if !same => Compared::No,
+            Some(flag) if seen == end => Compared::End(flag, end),
+            _ => Compared::Cut,
+        }
+    }
+}
