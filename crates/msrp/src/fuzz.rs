@@ -27,12 +27,7 @@ pub fn uri(bytes: &[u8]) {
     let mut canonical = Vec::new();
     uri.write_canonical(&mut canonical);
     let again = Uri::parse(&canonical).expect("the canonical form is a URI");
-    assert!(
-        uri.equals(&again),
-        "{} is not {}",
-        bytes.escape_ascii(),
-        canonical.escape_ascii()
-    );
+    assert!(uri.equals(&again), "{} is not {}", bytes.escape_ascii(), canonical.escape_ascii());
 }
 
 /// A whole message.
@@ -122,12 +117,10 @@ pub fn naive(bytes: &[u8]) -> (Vec<Message>, Option<Cause>) {
 }
 
 fn end_line(text: &[u8], id: &[u8]) -> Option<(usize, Flag)> {
-    [Flag::Last, Flag::More, Flag::Abort]
-        .into_iter()
-        .find_map(|flag| {
-            let line = [b"\r\n-------", id, &[flag.byte()], b"\r\n"].concat();
-            text.starts_with(&line).then_some((line.len(), flag))
-        })
+    [Flag::Last, Flag::More, Flag::Abort].into_iter().find_map(|flag| {
+        let line = [b"\r\n-------", id, &[flag.byte()], b"\r\n"].concat();
+        text.starts_with(&line).then_some((line.len(), flag))
+    })
 }
 
 const HEAD_MAX: usize = 2_048;

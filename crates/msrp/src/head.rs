@@ -237,10 +237,7 @@ impl<'a> Head<'a> {
     /// The status code a REPORT carries: `Status: 000 200 OK` (namespace 000 only, RFC 4975 §7.1.2).
     #[must_use]
     pub fn report_status(&self) -> Option<u16> {
-        let mut words = self
-            .value(HeaderId::Status)
-            .split(|&b| b == b' ')
-            .filter(|w| !w.is_empty());
+        let mut words = self.value(HeaderId::Status).split(|&b| b == b' ').filter(|w| !w.is_empty());
         let namespace = words.next()?;
         let code = u16::try_from(decimal(words.next()?)?).ok()?;
         (namespace == b"000").then_some(code)
@@ -379,11 +376,7 @@ impl HeadReader {
             return true; // the first one counts, as for a reader that stops there
         }
         let start = at + value.as_ptr() as usize - line.as_ptr() as usize;
-        *place = if value.is_empty() {
-            Span::default()
-        } else {
-            Span::new(start, start + value.len())
-        };
+        *place = if value.is_empty() { Span::default() } else { Span::new(start, start + value.len()) };
         true
     }
 }
@@ -444,28 +437,16 @@ Success-Report: YES\r\nFailure-Report: partial\r\nContent-Type: text/plain\r\n\r
         let broken = || Step::Broken(Cause::MsrpBadRequest);
         let table: &[(&str, &[u8], Step)] = &[
             ("response", b"MSRP abcd 200 OK\r\n-------abcd$\r\n", end(18)),
-            (
-                "response without comment",
-                b"MSRP abcd 200\r\n-------abcd$\r\n",
-                end(15),
-            ),
+            ("response without comment", b"MSRP abcd 200\r\n-------abcd$\r\n", end(15)),
             ("other method", b"MSRP abcd DANCE\r\n-------abcd$\r\n", end(17)),
             ("cut in the method", b"MSRP abcd SE", Step::Partial),
             ("nothing yet", b"", Step::Partial),
-            (
-                "cut after the id of the end-line",
-                b"MSRP abcd SEND\r\n-------abcd",
-                Step::Partial,
-            ),
+            ("cut after the id of the end-line", b"MSRP abcd SEND\r\n-------abcd", Step::Partial),
             ("four digits", b"MSRP abcd 2000 OK\r\n", broken()),
             ("lower case method", b"MSRP abcd send\r\n", broken()),
             ("no method", b"MSRP abcd \r\n", broken()),
             ("id too short", b"MSRP abc SEND\r\n", broken()),
-            (
-                "id too long",
-                b"MSRP 123456789012345678901234567890123 SEND\r\n",
-                broken(),
-            ),
+            ("id too long", b"MSRP 123456789012345678901234567890123 SEND\r\n", broken()),
             ("id with a foreign letter", b"MSRP ab_cd SEND\r\n", broken()),
             ("another protocol", b"GET ", broken()),
             ("TLS", b"\x16\x03\x01", broken()),
@@ -473,16 +454,8 @@ Success-Report: YES\r\nFailure-Report: partial\r\nContent-Type: text/plain\r\n\r
             ("bare CR", b"MSRP abcd SEND\r\nA: b\rc\r\n", broken()),
             ("no colon", b"MSRP abcd SEND\r\nTo-Path\r\n", broken()),
             ("folded", b"MSRP abcd SEND\r\nA: b\r\n c: d\r\n", broken()),
-            (
-                "end-line of another id",
-                b"MSRP abcd SEND\r\n-------abcD$\r\n",
-                broken(),
-            ),
-            (
-                "end-line without flag",
-                b"MSRP abcd SEND\r\n-------abcd\r\n",
-                broken(),
-            ),
+            ("end-line of another id", b"MSRP abcd SEND\r\n-------abcD$\r\n", broken()),
+            ("end-line without flag", b"MSRP abcd SEND\r\n-------abcd\r\n", broken()),
         ];
         for (name, bytes, step) in table {
             assert_eq!(read(bytes).1, *step, "{name}");
@@ -503,32 +476,19 @@ Success-Report: YES\r\nFailure-Report: partial\r\nContent-Type: text/plain\r\n\r
             let bytes = [b"MSRP abcd SEND\r\n", *lines, b"-------abcd$\r\n"].concat();
             let (reader, step) = read(&bytes);
             assert!(matches!(step, Step::End(..)));
-            let head = Head {
-                bytes: &bytes,
-                fields: &reader.fields,
-                has_body: false,
-                input_at: None,
-            };
+            let head = Head { bytes: &bytes, fields: &reader.fields, has_body: false, input_at: None };
             assert_eq!(head.has_clear_paths(), *clear, "{}", lines.escape_ascii());
         }
     }
 
     #[test]
     fn report_status_reads_namespace_000_only() {
-        for (value, code) in [
-            ("000 200 OK", Some(200)),
-            ("000 413", Some(413)),
-            ("001 200", None),
-            ("", None),
-        ] {
+        for (value, code) in
+            [("000 200 OK", Some(200)), ("000 413", Some(413)), ("001 200", None), ("", None)]
+        {
             let bytes = format!("MSRP abcd REPORT\r\nStatus: {value}\r\n-------abcd$\r\n").into_bytes();
             let (reader, _) = read(&bytes);
-            let head = Head {
-                bytes: &bytes,
-                fields: &reader.fields,
-                has_body: false,
-                input_at: None,
-            };
+            let head = Head { bytes: &bytes, fields: &reader.fields, has_body: false, input_at: None };
             assert_eq!(head.report_status(), code, "{value}");
         }
     }

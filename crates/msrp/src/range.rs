@@ -54,11 +54,7 @@ impl ByteRange {
 }
 
 fn star_or_number(text: &[u8]) -> Option<Option<u64>> {
-    if text == b"*" {
-        Some(None)
-    } else {
-        number(text).map(Some)
-    }
+    if text == b"*" { Some(None) } else { number(text).map(Some) }
 }
 
 fn number(text: &[u8]) -> Option<u64> {

@@ -143,11 +143,7 @@ impl Reader {
     /// A head of more than `head_bytes_max` octets breaks the stream (`Cause::MsrpHeadTooLong`).
     #[must_use]
     pub fn new(scan: Scan, head_bytes_max: usize) -> Self {
-        Self {
-            scan,
-            head_bytes_max: u32::try_from(head_bytes_max).unwrap_or(u32::MAX),
-            ..Self::default()
-        }
+        Self { scan, head_bytes_max: u32::try_from(head_bytes_max).unwrap_or(u32::MAX), ..Self::default() }
     }
 
     /// Whether the stream stands between two messages.
@@ -182,27 +178,13 @@ impl Reader {
                 let start = *at;
                 *at += len;
                 self.between_messages();
-                Event::End(
-                    flag,
-                    Piece {
-                        held: &[],
-                        start,
-                        end: *at,
-                    },
-                )
+                Event::End(flag, Piece { held: &[], start, end: *at })
             }
             State::EndGathered(flag, from) => {
                 self.state = State::Head;
                 self.head = HeadReader::default();
                 // `gathered` is emptied when the next head begins.
-                Event::End(
-                    flag,
-                    Piece {
-                        held: &self.gathered[from..],
-                        start: *at,
-                        end: *at,
-                    },
-                )
+                Event::End(flag, Piece { held: &self.gathered[from..], start: *at, end: *at })
             }
             State::Broken(cause) => Event::Broken(cause),
         }
@@ -232,10 +214,7 @@ impl Reader {
         if self.head.is_fresh() {
             self.between_messages();
             // Blank lines between messages are a keep-alive of some terminals, not MSRP.
-            *at += input[*at..]
-                .iter()
-                .take_while(|b| matches!(b, b'\r' | b'\n'))
-                .count();
+            *at += input[*at..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
             if *at == input.len() {
                 return Event::Partial;
             }
@@ -246,8 +225,7 @@ impl Reader {
         let step = if before == 0 {
             self.head.read(&rest[..rest.len().min(max)])
         } else {
-            self.gathered
-                .extend_from_slice(&rest[..rest.len().min(max - before)]);
+            self.gathered.extend_from_slice(&rest[..rest.len().min(max - before)]);
             self.head.read(&self.gathered)
         };
         match step {
@@ -290,11 +268,7 @@ impl Reader {
         let start = *at;
         *at += if gathered { end - before } else { len };
         self.gathered.truncate(end);
-        let bytes = if gathered {
-            &self.gathered[..len]
-        } else {
-            &input[start..start + len]
-        };
+        let bytes = if gathered { &self.gathered[..len] } else { &input[start..start + len] };
         let head = Head {
             bytes,
             fields: &self.head.fields,
@@ -318,7 +292,6 @@ impl Reader {
         if self.gathered.capacity() > 0 {
             self.gathered = Vec::new(); // the head was looked at; the body is not gathered
         }
-        self.tail.drop_gone();
         while !self.tail.is_empty() {
             let Some(&byte) = input.get(*at) else {
                 return Event::Partial;
@@ -328,24 +301,18 @@ impl Reader {
                 if let Some(flag) = self.tail.push(byte) {
                     self.state = State::Head;
                     self.head = HeadReader::default();
-                    return Event::End(
-                        flag,
-                        Piece {
-                            held: self.tail.unsent(),
-                            start: *at,
-                            end: *at,
-                        },
-                    );
+                    let held = self.tail.unsent();
+                    return Event::End(flag, Piece { held, start: *at, end: *at });
                 }
-            } else if self.tail.give_up() {
-                let held = self.tail.given_up();
-                self.announced = self.announced.and_then(|n| n.checked_sub(held.len() as u64));
-                return Event::Body(Piece {
-                    held,
-                    start: *at,
-                    end: *at,
-                });
+                continue;
             }
+            let octets = self.tail.give_up();
+            self.announced = self.announced.and_then(|n| n.checked_sub(octets.len() as u64));
+            if !octets.is_empty() {
+                let held = self.tail.octets(octets);
+                return Event::Body(Piece { held, start: *at, end: *at });
+            }
+            break;
         }
         self.scan_body(input, at)
     }
@@ -376,24 +343,13 @@ impl Reader {
         };
         self.announced = self.announced.and_then(|n| n.checked_sub(body as u64));
         if body > 0 {
-            return Event::Body(Piece {
-                held: &[],
-                start,
-                end: start + body,
-            });
+            return Event::Body(Piece { held: &[], start, end: start + body });
         }
         match self.state {
             State::EndInInput(flag, len) => {
                 *at += len;
                 self.between_messages();
-                Event::End(
-                    flag,
-                    Piece {
-                        held: &[],
-                        start,
-                        end: *at,
-                    },
-                )
+                Event::End(flag, Piece { held: &[], start, end: *at })
             }
             _ => Event::Partial,
         }

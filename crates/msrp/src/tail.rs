@@ -1,6 +1,7 @@
 //! The end-line: what it looks like, where it may begin, and one that is cut by the end of a read.
 
 use crate::reader::Flag;
+use core::ops::Range;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -18,14 +19,12 @@ const END_MAX: usize = 2 + 7 + 32 + 1 + 2;
 
 /// The beginning of what may become an end-line, seen at the end of a read.
 ///
-/// `gone <= sent <= len`: the first `gone` octets were given out by the last event and are dropped
-/// before the next; those up to `sent` must not be given out (they belong to the head).
+/// `sent <= len`: the first `sent` octets must not be given out, they belong to the head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tail {
     octets: Octets,
     len: u8,
     sent: u8,
-    gone: u8,
     id_len: u8,
 }
 
@@ -37,10 +36,7 @@ struct Octets {
 
 impl Default for Octets {
     fn default() -> Self {
-        Self {
-            tail: [0; END_MAX],
-            id: [0; 32],
-        }
+        Self { tail: [0; END_MAX], id: [0; 32] }
     }
 }
 
@@ -87,14 +83,6 @@ impl Tail {
         self.octets.tail[..octets.len()].copy_from_slice(octets);
         self.len = octets.len() as u8; // a candidate is shorter than END_MAX
         self.sent = 0;
-        self.gone = 0;
-    }
-
-    pub(crate) fn drop_gone(&mut self) {
-        let (gone, len) = (usize::from(self.gone), usize::from(self.len));
-        self.octets.tail.copy_within(gone..len, 0);
-        self.len -= self.gone;
-        self.gone = 0;
     }
 
     fn end_len(&self) -> usize {
@@ -128,25 +116,20 @@ impl Tail {
         Flag::read(&self.octets.tail[end - 3..end - 2])
     }
 
-    /// The candidate was none after all; whether octets of it must be given out.
+    /// The candidate was none after all: closes it; `octets` of the returned range must be given out.
     ///
-    /// Only a CR can begin another one, and inside an end-line it stands only in its last CRLF.
-    pub(crate) fn give_up(&mut self) -> bool {
-        let len = usize::from(self.len);
-        let restarts = len > 1 && self.octets.tail[len - 1] == b'\r';
-        self.gone = self.len - u8::from(restarts);
-        let has_octets = self.gone > self.sent;
-        if !has_octets {
-            self.drop_gone();
-            self.sent = 0;
-        }
-        has_octets
+    /// No other candidate can begin inside it. Only CR begins one, and the one CR further inside, that of
+    /// the last CRLF, would need the LF that completes this very end-line.
+    pub(crate) fn give_up(&mut self) -> Range<usize> {
+        let octets = usize::from(self.sent)..usize::from(self.len);
+        self.len = 0;
+        self.sent = 0;
+        octets
     }
 
-    /// What `give_up` gives out.
-    pub(crate) fn given_up(&mut self) -> &[u8] {
-        let sent = usize::from(core::mem::take(&mut self.sent));
-        &self.octets.tail[sent..usize::from(self.gone)]
+    /// Octets of the candidate.
+    pub(crate) fn octets(&self, range: Range<usize>) -> &[u8] {
+        &self.octets.tail[range]
     }
 
     pub(crate) fn unsent(&self) -> &[u8] {
@@ -158,11 +141,7 @@ impl Tail {
         let end = self.end_len();
         let seen = text.len().min(end);
         let id_end = NEEDLE.len() + usize::from(self.id_len);
-        let same = text
-            .iter()
-            .take(seen)
-            .enumerate()
-            .all(|(place, &byte)| self.matches(place, byte));
+        let same = text.iter().take(seen).enumerate().all(|(place, &byte)| self.matches(place, byte));
         match text.get(id_end..=id_end).and_then(Flag::read) {
             _ if !same => Compared::No,
             Some(flag) if seen == end => Compared::End(flag, end),

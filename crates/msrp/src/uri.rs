@@ -48,10 +48,7 @@ impl<'a> Uri<'a> {
         if !secure && !scheme.eq_ignore_ascii_case(b"msrp") {
             return None;
         }
-        let end = rest
-            .iter()
-            .position(|b| matches!(b, b'/' | b';'))
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(|b| matches!(b, b'/' | b';')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let (session_id, rest) = match rest.strip_prefix(b"/") {
             Some(rest) => split_at_semicolon(rest),
@@ -68,10 +65,7 @@ impl<'a> Uri<'a> {
         let (host, port) = host_and_port(host_port)?;
         let legal = session_id.iter().all(|&b| is_session_id(b))
             && (transport.is_empty() || all(transport, TOKEN))
-            && params
-                .iter()
-                .chain(userinfo.unwrap_or_default())
-                .all(|&b| b > b' ' && b < 127);
+            && params.iter().chain(userinfo.unwrap_or_default()).all(|&b| b > b' ' && b < 127);
         legal.then_some(Self {
             secure,
             userinfo,
@@ -91,9 +85,9 @@ impl<'a> Uri<'a> {
     pub fn equals(&self, other: &Uri<'_>) -> bool {
         let hosts = match (self.host, other.host) {
             (Host::Address(a), Host::Address(b)) => a == b,
-            (Host::Name(a), Host::Name(b)) => Decoded(a)
-                .map(|b| b.to_ascii_lowercase())
-                .eq(Decoded(b).map(|b| b.to_ascii_lowercase())),
+            (Host::Name(a), Host::Name(b)) => {
+                Decoded(a).map(|b| b.to_ascii_lowercase()).eq(Decoded(b).map(|b| b.to_ascii_lowercase()))
+            }
             _ => false,
         };
         hosts
@@ -203,11 +197,7 @@ impl Iterator for Decoded<'_> {
 }
 
 const fn nibble(digit: u8) -> u8 {
-    if is(digit, DIGIT) {
-        digit - b'0'
-    } else {
-        (digit | 32) - b'a' + 10
-    }
+    if is(digit, DIGIT) { digit - b'0' } else { (digit | 32) - b'a' + 10 }
 }
 
 #[cfg(test)]
@@ -264,22 +254,12 @@ mod tests {
             (base, b"msrp://host.example.com/asfd34;tcp", false),
             (base, b"msrp://host.example.com:8494/asfd34;tcp", false),
             (base, b"msrp://host.example.com:8493/asfd34;sctp", false),
-            (
-                b"msrp://[2001:DB8:0::1]:1/a;tcp",
-                b"msrp://[2001:db8::1]:1/a;tcp",
-                true,
-            ),
+            (b"msrp://[2001:DB8:0::1]:1/a;tcp", b"msrp://[2001:db8::1]:1/a;tcp", true),
             (b"msrp://10.0.0.1:1/a;tcp", b"msrp://10.0.0.2:1/a;tcp", false),
         ];
         for (a, b, equal) in table {
             let (one, two) = (Uri::parse(a).unwrap(), Uri::parse(b).unwrap());
-            assert_eq!(
-                one.equals(&two),
-                *equal,
-                "{} {}",
-                a.escape_ascii(),
-                b.escape_ascii()
-            );
+            assert_eq!(one.equals(&two), *equal, "{} {}", a.escape_ascii(), b.escape_ascii());
             assert_eq!(two.equals(&one), *equal);
             let (mut key_one, mut key_two) = (Vec::new(), Vec::new());
             one.write_canonical(&mut key_one);

@@ -201,11 +201,7 @@ mod tests {
             to_path: b"msrp://182.3.1.7:40410/hwK3zBbqenxBFB;tcp",
             from_path: b"msrp://182.1.1.203:10110/10110;tcp",
             message_id: b"msrprequest4951",
-            range: ByteRange {
-                start: 1,
-                end: Some(294),
-                total: Some(294),
-            },
+            range: ByteRange { start: 1, end: Some(294), total: Some(294) },
             success_report: Some(false),
             failure_report: Some(FailureReport::Yes),
             content_type: Some(b"message/CPIM"),
@@ -225,10 +221,7 @@ mod tests {
 From-Path: msrp://r:1/q;tcp msrp://a:1/x;tcp\r\n-------abcd$\r\n"
             )
         };
-        for (method, to) in [
-            ("SEND", "msrp://r:1/q;tcp"),
-            ("AUTH", "msrp://r:1/q;tcp msrp://a:1/x;tcp"),
-        ] {
+        for (method, to) in [("SEND", "msrp://r:1/q;tcp"), ("AUTH", "msrp://r:1/q;tcp msrp://a:1/x;tcp")] {
             let mut out = Vec::new();
             with_head(request(method).as_bytes(), |head| {
                 response(&head, 481, comment(481), &mut out);
@@ -236,10 +229,7 @@ From-Path: msrp://r:1/q;tcp msrp://a:1/x;tcp\r\n-------abcd$\r\n"
             let expected = format!(
                 "MSRP abcd 481 No Such Session\r\nTo-Path: {to}\r\nFrom-Path: msrp://b:1/y;tcp\r\n-------abcd$\r\n"
             );
-            assert_eq!(
-                out.escape_ascii().to_string(),
-                expected.as_bytes().escape_ascii().to_string()
-            );
+            assert_eq!(out.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
         }
     }
 
@@ -251,11 +241,7 @@ From-Path: msrp://r:1/q;tcp msrp://a:1/x;tcp\r\n-------abcd$\r\n"
             to_path: b"msrp://a:1/x;tcp",
             from_path: b"msrp://b:1/y;tcp",
             message_id: b"m1",
-            range: ByteRange {
-                start: 1,
-                end: Some(7),
-                total: Some(7),
-            },
+            range: ByteRange { start: 1, end: Some(7), total: Some(7) },
             status: 200,
             comment: b"OK",
         }
@@ -266,13 +252,7 @@ From-Path: msrp://r:1/q;tcp msrp://a:1/x;tcp\r\n-------abcd$\r\n"
             assert!(head.has_clear_paths() && !head.has_body());
         });
         out.clear();
-        auth(
-            b"abcd",
-            b"msrps://r:1;tcp",
-            b"msrp://a:1/x;tcp",
-            Some(b"Digest x"),
-            &mut out,
-        );
+        auth(b"abcd", b"msrps://r:1;tcp", b"msrp://a:1/x;tcp", Some(b"Digest x"), &mut out);
         with_head(&out, |head| {
             assert_eq!(head.method(), Some(Method::Auth));
             assert_eq!(head.value(HeaderId::Authorization), b"Digest x");

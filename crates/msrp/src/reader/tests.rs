@@ -87,12 +87,7 @@ fn vectors_cut_at_every_offset() {
         assert_eq!((messages.len(), broken), (1, None), "{}", file.display());
         assert_eq!(messages, naive(&bytes).0);
         for cut in 1..bytes.len() {
-            assert_eq!(
-                collect(&bytes, cut, Scan::Every).0,
-                messages,
-                "{} cut at {cut}",
-                file.display()
-            );
+            assert_eq!(collect(&bytes, cut, Scan::Every).0, messages, "{} cut at {cut}", file.display());
             assert_eq!(collect(&bytes, cut, Scan::Announced).0, messages);
         }
         all.extend_from_slice(&bytes);
@@ -107,26 +102,10 @@ fn vectors_cut_at_every_offset() {
 #[test]
 fn quirks_of_the_field() {
     let table: &[(&str, &[u8], usize)] = &[
-        (
-            "q21",
-            include_bytes!("../../../../tests/vectors/quirks/q21-msrp-five-dashes.msrp"),
-            0,
-        ),
-        (
-            "q22",
-            include_bytes!("../../../../tests/vectors/quirks/q22-msrp-length-and-cpim.msrp"),
-            1,
-        ),
-        (
-            "q23",
-            include_bytes!("../../../../tests/vectors/quirks/q23-msrp-tid-mismatch.msrp"),
-            0,
-        ),
-        (
-            "q24",
-            include_bytes!("../../../../tests/vectors/quirks/q24-msrp-cpim-header-order.msrp"),
-            1,
-        ),
+        ("q21", include_bytes!("../../../../tests/vectors/quirks/q21-msrp-five-dashes.msrp"), 0),
+        ("q22", include_bytes!("../../../../tests/vectors/quirks/q22-msrp-length-and-cpim.msrp"), 1),
+        ("q23", include_bytes!("../../../../tests/vectors/quirks/q23-msrp-tid-mismatch.msrp"), 0),
+        ("q24", include_bytes!("../../../../tests/vectors/quirks/q24-msrp-cpim-header-order.msrp"), 1),
     ];
     for (name, bytes, messages) in table {
         stream(bytes);
@@ -140,9 +119,7 @@ fn quirks_of_the_field() {
 #[test]
 fn a_believed_range_hides_an_end_line_and_a_full_scan_does_not() {
     let body = b"x\r\n-------abcd$\r\nMSRP evil SEND";
-    let head = String::from_utf8(SEND.to_vec())
-        .unwrap()
-        .replace("1-5/5", &format!("1-{0}/{0}", body.len()));
+    let head = String::from_utf8(SEND.to_vec()).unwrap().replace("1-5/5", &format!("1-{0}/{0}", body.len()));
     let bytes = [head.as_bytes(), body, b"\r\n-------abcd$\r\n"].concat();
     let believed = collect(&bytes, 4096, Scan::Announced).0;
     assert_eq!(believed.len(), 1);
@@ -153,22 +130,11 @@ fn a_believed_range_hides_an_end_line_and_a_full_scan_does_not() {
 
 #[test]
 fn a_wrong_range_is_not_believed() {
-    for range in [
-        "1-2/2",
-        "1-99/99",
-        "7-3/9",
-        "1-0/0",
-        "1-18446744073709551615/*",
-        "nonsense",
-    ] {
+    for range in ["1-2/2", "1-99/99", "7-3/9", "1-0/0", "1-18446744073709551615/*", "nonsense"] {
         let head = String::from_utf8(SEND.to_vec()).unwrap().replace("1-5/5", range);
         let bytes = [head.as_bytes(), b"hello\r\n-------abcd$\r\n"].concat();
         for size in [3, 50, 4096] {
-            assert_eq!(
-                collect(&bytes, size, Scan::Announced).0[0].body,
-                b"hello",
-                "{range}"
-            );
+            assert_eq!(collect(&bytes, size, Scan::Announced).0[0].body, b"hello", "{range}");
         }
     }
 }
@@ -207,10 +173,7 @@ fn a_body_of_any_size_is_never_held() {
         assert!(reader.held_bytes() < 50);
     }
     at = 0;
-    assert!(matches!(
-        reader.next(b"\n-------abcd$\r\n", &mut at),
-        Event::End(Flag::Last, _)
-    ));
+    assert!(matches!(reader.next(b"\n-------abcd$\r\n", &mut at), Event::End(Flag::Last, _)));
     assert_eq!(body, 256 * 65_536 - 1);
     assert!(reader.is_between_messages());
 }
