@@ -82,11 +82,7 @@ impl Framer {
     /// Bytes held of a message that is not complete: what the message timer watches.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
-        if self.taken {
-            0
-        } else {
-            self.buffer.len() + usize::from(self.half_line)
-        }
+        if self.taken { 0 } else { self.buffer.len() + usize::from(self.half_line) }
     }
 
     /// Bytes of memory held; 0 when idle.
@@ -165,9 +161,7 @@ impl Framer {
                 return Frame::Partial;
             }
             // While the end is unknown, small bites: what belongs to later messages is given back.
-            let bite = self
-                .total
-                .map_or(HEAD_BITE_BYTES, |total| total - self.buffer.len());
+            let bite = self.total.map_or(HEAD_BITE_BYTES, |total| total - self.buffer.len());
             let (taken, rest) = input.split_at(bite.min(input.len()));
             self.buffer.extend_from_slice(taken);
             if self.total.is_some() {
@@ -235,10 +229,7 @@ pub fn datagram<'a>(bytes: &'a [u8], limits: &Limits) -> Datagram<'a> {
     while let Some(rest) = message.strip_prefix(b"\r\n") {
         message = rest; // RFC 3261 §7.5
     }
-    if message
-        .iter()
-        .all(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t' | 0))
-    {
+    if message.iter().all(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t' | 0)) {
         return Datagram::Keepalive;
     }
     match Scan::default().advance(message, limits) {

@@ -161,9 +161,7 @@ impl HeaderId {
     #[inline]
     #[must_use]
     pub fn from_bytes(name: &[u8]) -> Self {
-        NAMES
-            .find(name)
-            .map_or(Self::Unknown, |number| IDS[number as usize])
+        NAMES.find(name).map_or(Self::Unknown, |number| IDS[number as usize])
     }
 
     /// Whether one line of it may hold several values parted by commas (RFC 3261 §7.3.1).
@@ -235,14 +233,8 @@ mod tests {
     fn long_names_are_read_back_in_any_case() {
         for &id in HeaderId::KNOWN {
             assert_eq!(HeaderId::from_bytes(id.name().as_bytes()), id);
-            assert_eq!(
-                HeaderId::from_bytes(id.name().to_ascii_uppercase().as_bytes()),
-                id
-            );
-            assert_eq!(
-                HeaderId::from_bytes(id.name().to_ascii_lowercase().as_bytes()),
-                id
-            );
+            assert_eq!(HeaderId::from_bytes(id.name().to_ascii_uppercase().as_bytes()), id);
+            assert_eq!(HeaderId::from_bytes(id.name().to_ascii_lowercase().as_bytes()), id);
         }
         assert_eq!(HeaderId::KNOWN.len(), HeaderId::Unknown as usize);
     }

@@ -19,11 +19,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 16 KiB, 128 fields, 256 KiB: a UDP datagram of any size fits, and conference NOTIFY bodies (R57).
     fn default() -> Self {
-        Self {
-            head_bytes_max: 16 * 1024,
-            headers_max: 128,
-            body_bytes_max: 256 * 1024,
-        }
+        Self { head_bytes_max: 16 * 1024, headers_max: 128, body_bytes_max: 256 * 1024 }
     }
 }
 
@@ -193,10 +189,7 @@ impl Index {
     #[inline]
     fn push(&mut self, bytes: &[u8], at: usize, end: usize, limits: &Limits) -> Result<(), ParseError> {
         let line = &bytes[at..end];
-        let name = line
-            .iter()
-            .position(|&b| !bytes_class::is(b, TOKEN))
-            .unwrap_or(line.len());
+        let name = line.iter().position(|&b| !bytes_class::is(b, TOKEN)).unwrap_or(line.len());
         let mut colon = name;
         while line.get(colon).is_some_and(|&b| bytes_class::is(b, BLANK)) {
             colon += 1;
@@ -294,10 +287,7 @@ fn read_start(line: &[u8]) -> Result<Start, Refused> {
     };
     match fault {
         Ok(()) => Ok(start),
-        Err((cause, offset)) => Err(Refused {
-            error: ParseError { cause, offset },
-            start,
-        }),
+        Err((cause, offset)) => Err(Refused { error: ParseError { cause, offset }, start }),
     }
 }
 
@@ -325,10 +315,7 @@ fn read_status_line(line: &[u8], start: &mut Start) -> Result<(), (Cause, usize)
 
 /// `Method SP Request-URI SP SIP/2.0`, one SP each (RFC 4475 §3.1.2.9: more is malformed).
 fn read_request_line(line: &[u8], start: &mut Start) -> Result<(), (Cause, usize)> {
-    let method = line
-        .iter()
-        .position(|&b| !bytes_class::is(b, TOKEN))
-        .unwrap_or(line.len());
+    let method = line.iter().position(|&b| !bytes_class::is(b, TOKEN)).unwrap_or(line.len());
     if method == 0 || line.get(method) != Some(&b' ') {
         return Err((Cause::BadStartLine, method));
     }
@@ -343,11 +330,7 @@ fn read_request_line(line: &[u8], start: &mut Start) -> Result<(), (Cause, usize
     let version = &line[uri_end + 1..];
     if !version.eq_ignore_ascii_case(b"SIP/2.0") {
         let looks_like_sip = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case(b"SIP/"));
-        let cause = if looks_like_sip {
-            Cause::BadVersion
-        } else {
-            Cause::BadStartLine
-        };
+        let cause = if looks_like_sip { Cause::BadVersion } else { Cause::BadStartLine };
         return Err((cause, uri_end + 1));
     }
     // Blanks mean a URI that was broken in two, <> belong to header fields (RFC 4475 §3.1.2.11, .12).
@@ -361,10 +344,7 @@ fn read_request_line(line: &[u8], start: &mut Start) -> Result<(), (Cause, usize
 /// A span whose ends are known to fit: `Index::read` refuses longer buffers.
 #[inline]
 fn narrow(start: usize, end: usize) -> Span {
-    Span {
-        start: start as u32,
-        end: end as u32,
-    }
+    Span { start: start as u32, end: end as u32 }
 }
 
 /// `start..end` without blanks and line ends at either side; empty at `end` if nothing is left.

@@ -7,6 +7,8 @@
 //! from the bytes. What is not edited leaves as it came (R30). No function here panics on peer bytes,
 //! reads a clock, opens a socket or draws randomness.
 
+pub mod auth;
+pub mod edit;
 pub mod frame;
 pub mod header;
 pub mod index;
@@ -19,7 +21,9 @@ pub mod transaction;
 pub mod uri;
 pub mod values;
 pub mod via;
+pub mod write;
 
+pub use auth::{AuthParam, AuthParams};
 pub use header::HeaderId;
 pub use index::{Field, Index, Limits, ParseError, parse, salvage};
 pub use message::{Element, Elements, Message, MessageBuf};

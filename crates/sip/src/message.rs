@@ -55,10 +55,7 @@ impl<'a> Message<'a> {
     #[inline]
     #[must_use]
     pub fn head_span(self) -> Span {
-        Span {
-            start: 0,
-            end: self.index.body_start,
-        }
+        Span { start: 0, end: self.index.body_start }
     }
 
     /// Offset of the empty line: where a header field is appended.
@@ -79,10 +76,7 @@ impl<'a> Message<'a> {
     #[inline]
     #[must_use]
     pub fn body_span(self) -> Span {
-        Span::new(
-            (self.index.body_start as usize).min(self.bytes.len()),
-            self.bytes.len(),
-        )
+        Span::new((self.index.body_start as usize).min(self.bytes.len()), self.bytes.len())
     }
 
     /// The start line with its CRLF.
@@ -215,14 +209,7 @@ impl<'a> Message<'a> {
     #[inline]
     #[must_use]
     pub fn elements(self, id: HeaderId) -> Elements<'a> {
-        Elements {
-            message: self,
-            id,
-            next_field: self.index.first(id),
-            field: 0,
-            members: None,
-            first: true,
-        }
+        Elements { message: self, id, next_field: self.index.first(id), field: 0, members: None, first: true }
     }
 
     /// Whether a comma-separated field with this id holds `tag`, in any case: option tags, methods.
@@ -256,8 +243,7 @@ impl<'a> Message<'a> {
 
     /// All Via values, topmost first.
     pub fn vias(self) -> impl Iterator<Item = Result<Via<'a>, Cause>> + use<'a> {
-        self.elements(HeaderId::Via)
-            .map(move |e| Via::read(self.bytes, e.span).ok_or(Cause::BadVia))
+        self.elements(HeaderId::Via).map(move |e| Via::read(self.bytes, e.span).ok_or(Cause::BadVia))
     }
 
     /// CSeq.
@@ -373,20 +359,14 @@ impl<'a> Message<'a> {
             HeaderId::To => Cause::BadTo,
             _ => Cause::BadHeaderLine,
         };
-        self.elements(id)
-            .map(move |e| NameAddr::read(self.bytes, e.span).ok_or(cause))
+        self.elements(id).map(move |e| NameAddr::read(self.bytes, e.span).ok_or(cause))
     }
 }
 
 impl core::fmt::Debug for Message<'_> {
     /// The start line only: bodies and identities stay out of logs.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "Message({}, {} bytes)",
-            self.text(self.start_span()).escape_ascii(),
-            self.bytes.len()
-        )
+        write!(f, "Message({}, {} bytes)", self.text(self.start_span()).escape_ascii(), self.bytes.len())
     }
 }
 
@@ -476,10 +456,7 @@ impl Message<'_> {
     /// An owned copy.
     #[must_use]
     pub fn to_buf(self) -> MessageBuf {
-        MessageBuf {
-            bytes: Bytes::copy_from_slice(self.bytes),
-            index: self.index.clone(),
-        }
+        MessageBuf { bytes: Bytes::copy_from_slice(self.bytes), index: self.index.clone() }
     }
 }
 

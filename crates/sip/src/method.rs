@@ -49,11 +49,7 @@ impl Method {
             return Self::Other;
         };
         let method = Self::KNOWN[number as usize];
-        if method.as_str().as_bytes() == name {
-            method
-        } else {
-            Self::Other
-        }
+        if method.as_str().as_bytes() == name { method } else { Self::Other }
     }
 
     /// Its name; `OTHER` for the unknown.
@@ -72,10 +68,7 @@ impl Method {
     /// Whether its Contact is the remote target of the dialog (RFC 3261 §12.2, RFC 3311, RFC 6665).
     #[must_use]
     pub const fn refreshes_target(self) -> bool {
-        matches!(
-            self,
-            Self::Invite | Self::Update | Self::Subscribe | Self::Notify | Self::Refer
-        )
+        matches!(self, Self::Invite | Self::Update | Self::Subscribe | Self::Notify | Self::Refer)
     }
 }
 
@@ -94,14 +87,7 @@ mod tests {
         for &method in Method::KNOWN {
             assert_eq!(Method::from_bytes(method.as_str().as_bytes()), method);
         }
-        for other in [
-            "invite",
-            "Invite",
-            "",
-            "INVITES",
-            "OTHER",
-            "!interesting-Method0123456789_*+`.%",
-        ] {
+        for other in ["invite", "Invite", "", "INVITES", "OTHER", "!interesting-Method0123456789_*+`.%"] {
             assert_eq!(Method::from_bytes(other.as_bytes()), Method::Other, "{other}");
         }
     }

@@ -40,11 +40,7 @@ impl<'a> NameAddr<'a> {
     /// follows it is no parameter list.
     #[must_use]
     pub fn read(bytes: &'a [u8], within: Span) -> Option<Self> {
-        let within = span(
-            bytes,
-            within.start as usize,
-            (within.end as usize).min(bytes.len()),
-        );
+        let within = span(bytes, within.start as usize, (within.end as usize).min(bytes.len()));
         let (start, end) = (within.start as usize, within.end as usize);
         if start == end {
             return None;
@@ -72,10 +68,7 @@ impl<'a> NameAddr<'a> {
         if uri.is_empty() {
             return None;
         }
-        let params = Span {
-            start: close as u32 + 1,
-            end: within.end,
-        };
+        let params = Span { start: close as u32 + 1, end: within.end };
         Some(Self::new(bytes, within, display, uri, params, true))
     }
 
@@ -86,14 +79,8 @@ impl<'a> NameAddr<'a> {
         if uri.is_empty() {
             return None;
         }
-        let display = Span {
-            start: within.start,
-            end: name_end as u32,
-        };
-        let params = Span {
-            start: uri.end,
-            end: within.end,
-        };
+        let display = Span { start: within.start, end: name_end as u32 };
+        let params = Span { start: uri.end, end: within.end };
         Some(Self::new(bytes, within, display, uri, params, false))
     }
 
@@ -128,9 +115,7 @@ impl<'a> NameAddr<'a> {
     #[inline]
     #[must_use]
     pub fn param(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.params
-            .get(name)
-            .map(|v| v.map_or(&b""[..], crate::text::unquote))
+        self.params.get(name).map(|v| v.map_or(&b""[..], crate::text::unquote))
     }
 }
 
@@ -153,13 +138,7 @@ mod tests {
         params: &'static str,
         bracketed: bool,
     ) -> Case {
-        Case {
-            text,
-            display,
-            uri,
-            params,
-            bracketed,
-        }
+        Case { text, display, uri, params, bracketed }
     }
 
     #[test]
@@ -167,37 +146,13 @@ mod tests {
         for c in [
             case("<sip:a@b>;tag=1", "", "sip:a@b", ";tag=1", true),
             case("sip:a@b;tag=1", "", "sip:a@b", ";tag=1", false),
-            case(
-                "\"A, B <x>\" <sip:a@b;lr> ; q=1",
-                "\"A, B <x>\"",
-                "sip:a@b;lr",
-                "; q=1",
-                true,
-            ),
+            case("\"A, B <x>\" <sip:a@b;lr> ; q=1", "\"A, B <x>\"", "sip:a@b;lr", "; q=1", true),
             case("Bob B <sip:a@b>", "Bob B", "sip:a@b", "", true),
             case("< sip: user1@h >;tag=x", "", "sip: user1@h", ";tag=x", true),
             case("<user1@h >", "", "user1@h", "", true),
-            case(
-                "\"Conf Factory\" sip:conf@ h",
-                "\"Conf Factory\"",
-                "sip:conf@ h",
-                "",
-                false,
-            ),
-            case(
-                "125@as1 ; plccmd=g;method=SETPLC",
-                "",
-                "125@as1",
-                "; plccmd=g;method=SETPLC",
-                false,
-            ),
-            case(
-                "<sip:h;+g=\"u;version=1_0>;isfocus",
-                "",
-                "sip:h;+g=\"u;version=1_0",
-                ";isfocus",
-                true,
-            ),
+            case("\"Conf Factory\" sip:conf@ h", "\"Conf Factory\"", "sip:conf@ h", "", false),
+            case("125@as1 ; plccmd=g;method=SETPLC", "", "125@as1", "; plccmd=g;method=SETPLC", false),
+            case("<sip:h;+g=\"u;version=1_0>;isfocus", "", "sip:h;+g=\"u;version=1_0", ";isfocus", true),
             case("+861008699999", "", "+861008699999", "", false),
             case(
                 "<sip:a@b>;g= \"u\" \u{53bb}\u{6389};isfocus",
@@ -230,10 +185,7 @@ mod tests {
             "<sip:a@b> x",
             "\"open <sip:a@b>",
         ] {
-            assert!(
-                NameAddr::read(text.as_bytes(), Span::new(0, text.len())).is_none(),
-                "{text}"
-            );
+            assert!(NameAddr::read(text.as_bytes(), Span::new(0, text.len())).is_none(), "{text}");
         }
     }
 
@@ -244,10 +196,7 @@ mod tests {
         assert_eq!(read("<sip:a@b>;Tag=x7").tag(), Some(&b"x7"[..]));
         assert_eq!(read("<sip:a@b;tag=in>").tag(), None);
         assert_eq!(read("<sip:a@b>;tag=").tag(), None);
-        assert_eq!(
-            read("<sip:a@b>;expires=3600+g.3gpp.icsi-ref=\"u\"").expires(),
-            Some(3600)
-        );
+        assert_eq!(read("<sip:a@b>;expires=3600+g.3gpp.icsi-ref=\"u\"").expires(), Some(3600));
         assert_eq!(read("<sip:a@b>;expires=\"60\"").expires(), Some(60));
         assert!(read("*").star);
         assert!(!read("<*>").star);

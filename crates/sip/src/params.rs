@@ -146,18 +146,12 @@ impl<'a> Iterator for Entries<'a> {
             let value_span = if equals < to {
                 span(bytes, equals + 1, to)
             } else {
-                Span {
-                    start: whole.end,
-                    end: whole.end,
-                }
+                Span { start: whole.end, end: whole.end }
             };
             return Some(Param {
                 name: name_of(bytes, name),
                 value: (equals < to).then(|| name_of(bytes, value_span)),
-                span: Span {
-                    start: start as u32,
-                    end: whole.end,
-                },
+                span: Span { start: start as u32, end: whole.end },
                 value_span,
             });
         }
@@ -185,24 +179,15 @@ mod tests {
             ("", &[]),
             (";", &[]),
             (";a", &[("a", None)]),
-            (
-                ";a=1;b = 2 ;; c;",
-                &[("a", Some("1")), ("b", Some("2")), ("c", None)],
-            ),
+            (";a=1;b = 2 ;; c;", &[("a", Some("1")), ("b", Some("2")), ("c", None)]),
             (";a=\"x;y=z\";b", &[("a", Some("\"x;y=z\"")), ("b", None)]),
             (";a=\"open;b", &[("a", Some("\"open;b"))]),
-            (
-                ";expires=3600+g.3gpp=\"u\"",
-                &[("expires", Some("3600+g.3gpp=\"u\""))],
-            ),
+            (";expires=3600+g.3gpp=\"u\"", &[("expires", Some("3600+g.3gpp=\"u\""))]),
             (";a=", &[("a", Some(""))]),
             (";lr:Dpt=7a8_246", &[("lr:Dpt", Some("7a8_246"))]),
         ];
         for (text, expected) in cases {
-            let got: Vec<_> = params(text)
-                .iter()
-                .map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec)))
-                .collect();
+            let got: Vec<_> = params(text).iter().map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect();
             let expected: Vec<_> = expected
                 .iter()
                 .map(|(n, v)| (n.as_bytes().to_vec(), v.map(|v| v.as_bytes().to_vec())))

@@ -134,11 +134,7 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn new(bytes: &'a [u8], within: Span) -> Self {
-        Self {
-            bytes,
-            at: within.start as usize,
-            end: (within.end as usize).min(bytes.len()),
-        }
+        Self { bytes, at: within.start as usize, end: (within.end as usize).min(bytes.len()) }
     }
 }
 
@@ -174,10 +170,7 @@ mod tests {
     fn commas_part_members_outside_quotes_brackets_and_comments() {
         for (text, expected) in [
             ("a, b ,c", &["a", "b", "c"][..]),
-            (
-                "\"a,b\" <sip:x,y@h>;p=\",\", d",
-                &["\"a,b\" <sip:x,y@h>;p=\",\"", "d"],
-            ),
+            ("\"a,b\" <sip:x,y@h>;p=\",\", d", &["\"a,b\" <sip:x,y@h>;p=\",\"", "d"]),
             ("a (x, (y,) z), b", &["a (x, (y,) z)", "b"]),
             ("a (x, b", &["a (x", "b"]),
             ("<sip:a, b", &["<sip:a", "b"]),

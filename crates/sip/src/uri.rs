@@ -271,10 +271,7 @@ impl<'a> Uri<'a> {
     /// Host and port.
     #[must_use]
     pub fn host_port(&self) -> HostPort<'a> {
-        HostPort {
-            host: self.host,
-            port: self.port,
-        }
+        HostPort { host: self.host, port: self.port }
     }
 
     /// A parameter: `None` if absent, empty if it has no value.
@@ -286,12 +283,8 @@ impl<'a> Uri<'a> {
     /// Whether it is a loose route. `lr:Dpt=...` of a cookie counts (R25).
     #[must_use]
     pub fn is_loose(&self) -> bool {
-        let starts = |name: &[u8]| {
-            matches!(
-                name,
-                [b'l' | b'L', b'r' | b'R'] | [b'l' | b'L', b'r' | b'R', b':', ..]
-            )
-        };
+        let starts =
+            |name: &[u8]| matches!(name, [b'l' | b'L', b'r' | b'R'] | [b'l' | b'L', b'r' | b'R', b':', ..]);
         self.params.iter().any(|(name, _)| starts(name))
     }
 
@@ -303,9 +296,7 @@ impl<'a> Uri<'a> {
             return self.number;
         }
         let user = self.user?;
-        let phone = self
-            .param(b"user")
-            .is_some_and(|v| v.eq_ignore_ascii_case(b"phone"));
+        let phone = self.param(b"user").is_some_and(|v| v.eq_ignore_ascii_case(b"phone"));
         let number = &user[..memchr::memchr(b';', user).unwrap_or(user.len())];
         (phone || number.first() == Some(&b'+')).then_some(number)
     }
@@ -320,11 +311,7 @@ impl<'a> Uri<'a> {
             out.extend(digits.map(u8::to_ascii_lowercase));
             return;
         }
-        let scheme: &[u8] = if self.scheme == Scheme::Sips {
-            b"sips:"
-        } else {
-            b"sip:"
-        };
+        let scheme: &[u8] = if self.scheme == Scheme::Sips { b"sips:" } else { b"sip:" };
         out.extend_from_slice(scheme);
         if let Some(user) = self.user {
             equal::push_unescaped(user, out);

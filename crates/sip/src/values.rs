@@ -61,12 +61,7 @@ impl<'a> MediaType<'a> {
         if !bytes_class::all(kind, TOKEN) || !bytes_class::all(subtype, TOKEN) {
             return None;
         }
-        Some(Self {
-            kind,
-            subtype,
-            text,
-            params: Params::new(bytes, span(bytes, start + stop, end)),
-        })
+        Some(Self { kind, subtype, text, params: Params::new(bytes, span(bytes, start + stop, end)) })
     }
 
     /// Whether it is this type; types compare case-insensitively (R39).

@@ -31,11 +31,7 @@ impl<'a> Via<'a> {
     /// 8-bit bytes before the parameters are not.
     #[must_use]
     pub fn read(bytes: &'a [u8], within: Span) -> Option<Self> {
-        let whole = span(
-            bytes,
-            within.start as usize,
-            (within.end as usize).min(bytes.len()),
-        );
+        let whole = span(bytes, within.start as usize, (within.end as usize).min(bytes.len()));
         let end = whole.end as usize;
         let mut at = whole.start as usize;
         let protocol = word(bytes, &mut at, end, TOKEN)?;
@@ -44,10 +40,7 @@ impl<'a> Via<'a> {
         slash(bytes, &mut at, end)?;
         let transport_start = at;
         let transport = word(bytes, &mut at, end, TOKEN)?;
-        let transport_span = Span {
-            start: transport_start as u32,
-            end: at as u32,
-        };
+        let transport_span = Span { start: transport_start as u32, end: at as u32 };
         if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
             return None;
         }
@@ -66,13 +59,7 @@ impl<'a> Via<'a> {
             host,
             port,
             sent_by,
-            params: Params::new(
-                bytes,
-                Span {
-                    start: params as u32,
-                    end: whole.end,
-                },
-            ),
+            params: Params::new(bytes, Span { start: params as u32, end: whole.end }),
         })
     }
 
@@ -141,10 +128,7 @@ fn port_number(digits: &[u8]) -> Option<u16> {
 
 fn word<'a>(bytes: &'a [u8], at: &mut usize, end: usize, class: u8) -> Option<&'a [u8]> {
     let text = bytes.get(*at..end)?;
-    let len = text
-        .iter()
-        .position(|&b| !bytes_class::is(b, class))
-        .unwrap_or(text.len());
+    let len = text.iter().position(|&b| !bytes_class::is(b, class)).unwrap_or(text.len());
     *at += len;
     text.get(..len).filter(|word| !word.is_empty())
 }
@@ -179,20 +163,8 @@ mod tests {
                 Some(41200),
                 Some("z9hG4bK1"),
             ),
-            (
-                "SIP / 2.0 / TCP h.example ;branch=a",
-                "TCP",
-                "h.example",
-                None,
-                Some("a"),
-            ),
-            (
-                "SIP/2.0/TCP 182.1.1.218: 43500;branch=b",
-                "TCP",
-                "182.1.1.218",
-                Some(43500),
-                Some("b"),
-            ),
+            ("SIP / 2.0 / TCP h.example ;branch=a", "TCP", "h.example", None, Some("a")),
+            ("SIP/2.0/TCP 182.1.1.218: 43500;branch=b", "TCP", "182.1.1.218", Some(43500), Some("b")),
             (
                 "SIP/2.0/UDP [5555::aaa:bbb:ccc:ddd]:1357;comp=sigcomp;branch=c",
                 "UDP",
@@ -201,13 +173,7 @@ mod tests {
                 Some("c"),
             ),
             ("SIP/2.0/UDP [5555::1]", "UDP", "[5555::1]", None, None),
-            (
-                "sip/2.0/udp h_1:5060 ;TRC=x;branch=",
-                "udp",
-                "h_1",
-                Some(5060),
-                None,
-            ),
+            ("sip/2.0/udp h_1:5060 ;TRC=x;branch=", "udp", "h_1", Some(5060), None),
         ] {
             let via = Via::read(text.as_bytes(), Span::new(0, text.len())).expect(text);
             assert_eq!(via.transport, transport.as_bytes(), "{text}");
@@ -234,10 +200,7 @@ mod tests {
             "SIP/2.0/UDP h\u{e9}",
             "SIP/2.0/UDP h h2",
         ] {
-            assert!(
-                Via::read(text.as_bytes(), Span::new(0, text.len())).is_none(),
-                "{text}"
-            );
+            assert!(Via::read(text.as_bytes(), Span::new(0, text.len())).is_none(), "{text}");
         }
     }
 
@@ -246,10 +209,7 @@ mod tests {
         let read = |text: &'static str| Via::read(text.as_bytes(), Span::new(0, text.len())).expect(text);
         assert_eq!(read("SIP/2.0/UDP h;branch=x").rport(), None);
         assert_eq!(read("SIP/2.0/UDP h;rport").rport(), Some(None));
-        assert_eq!(
-            read("SIP/2.0/UDP h;rport=5;received=1.2.3.4").rport(),
-            Some(Some(5))
-        );
+        assert_eq!(read("SIP/2.0/UDP h;rport=5;received=1.2.3.4").rport(), Some(Some(5)));
         assert_eq!(read("SIP/2.0/UDP h;rkeep=600").param(b"rkeep"), Some(&b"600"[..]));
         assert_eq!(read("SIP/2.0/UDP h;keep").param(b"keep"), Some(&b""[..]));
     }

@@ -45,10 +45,7 @@ impl Scan {
             match self.line(bytes, line_feed) {
                 Ok(true) => {
                     let head = line_feed + 1;
-                    return Step::Head {
-                        head,
-                        length: self.length,
-                    };
+                    return Step::Head { head, length: self.length };
                 }
                 Ok(false) => {}
                 Err(cause) => return Step::Broken(cause),
@@ -69,18 +66,10 @@ impl Scan {
         let line = bytes.get(self.line_start..line_feed).unwrap_or_default();
         // A lone LF could end a line for the next hop only: see `parse`.
         let Some(line) = line.strip_suffix(b"\r") else {
-            return Err(if self.line_start == 0 {
-                Cause::NotSip
-            } else {
-                Cause::BadHeaderLine
-            });
+            return Err(if self.line_start == 0 { Cause::NotSip } else { Cause::BadHeaderLine });
         };
         if self.line_start == 0 {
-            return if is_start_line(line) {
-                Ok(false)
-            } else {
-                Err(Cause::NotSip)
-            };
+            return if is_start_line(line) { Ok(false) } else { Err(Cause::NotSip) };
         }
         if line.first().is_some_and(|&b| bytes_class::is(b, BLANK)) {
             if let Some(value) = &mut self.open_length {

@@ -80,10 +80,7 @@ fn an_idle_framer_holds_no_memory() {
     let (_, mut framer) = feed([head], &Limits::default());
     assert_eq!(framer.pending_bytes(), 30);
     let mut input = tail;
-    assert!(matches!(
-        framer.next(&mut input, &Limits::default()),
-        Frame::Message(_)
-    ));
+    assert!(matches!(framer.next(&mut input, &Limits::default()), Frame::Message(_)));
     assert_eq!(framer.pending_bytes(), 0);
     assert_eq!(framer.next(&mut input, &Limits::default()), Frame::Partial);
     assert_eq!(framer.memory_bytes(), 0);
@@ -100,22 +97,10 @@ fn streams_that_cannot_be_framed() {
         (format!("{head}l: -1\r\n\r\n"), Cause::BadContentLength, true),
         (format!("{head}l: 1 2\r\n\r\n"), Cause::BadContentLength, true),
         (format!("{head}l: 1\r\n 2\r\n\r\n"), Cause::BadContentLength, true),
-        (
-            format!("{head}l: 4294967296\r\n\r\n"),
-            Cause::BadContentLength,
-            true,
-        ),
-        (
-            format!("{head}l: 1\r\nContent-Length: 2\r\n\r\n"),
-            Cause::BadContentLength,
-            true,
-        ),
+        (format!("{head}l: 4294967296\r\n\r\n"), Cause::BadContentLength, true),
+        (format!("{head}l: 1\r\nContent-Length: 2\r\n\r\n"), Cause::BadContentLength, true),
         (format!("{head}l: 262145\r\n\r\n"), Cause::BodyTooLong, true),
-        (
-            format!("{head}To: {}", "x".repeat(16 * 1024)),
-            Cause::HeadTooLong,
-            true,
-        ),
+        (format!("{head}To: {}", "x".repeat(16 * 1024)), Cause::HeadTooLong, true),
         (format!("{head}To: x\nl: 0\r\n\r\n"), Cause::BadHeaderLine, true),
         ("GET / HTTP/1.1\r\n".to_owned(), Cause::NotSip, false),
         ("BYE sip:a SIP/2.0\n".to_owned(), Cause::NotSip, false),
@@ -135,10 +120,7 @@ fn streams_that_cannot_be_framed() {
 fn broken_stays_broken() {
     let (_, mut framer) = feed([&b"GET / HTTP/1.1\r\n"[..]], &Limits::default());
     let mut input = SHORT;
-    assert_eq!(
-        framer.next(&mut input, &Limits::default()),
-        Frame::Broken(Cause::NotSip, None)
-    );
+    assert_eq!(framer.next(&mut input, &Limits::default()), Frame::Broken(Cause::NotSip, None));
     assert!(input.is_empty());
 }
 
@@ -150,31 +132,15 @@ fn content_length_may_stand_twice_with_one_value() {
 
 #[test]
 fn caps_hold_at_both_edges() {
-    let limits = Limits {
-        head_bytes_max: SHORT.len(),
-        headers_max: 9,
-        body_bytes_max: 3,
-    };
+    let limits = Limits { head_bytes_max: SHORT.len(), headers_max: 9, body_bytes_max: 3 };
     assert_eq!(feed([SHORT], &limits).0, [Seen::Message(SHORT.to_vec())]);
     let longer = [&SHORT[..SHORT.len() - 2], b"\r\n"].concat();
     assert_eq!(feed([&longer[..]], &limits).0.len(), 1);
-    let tight = Limits {
-        head_bytes_max: SHORT.len() - 1,
-        ..limits
-    };
-    assert!(matches!(
-        feed([SHORT], &tight).0[..],
-        [Seen::Broken(Cause::HeadTooLong, Some(_))]
-    ));
+    let tight = Limits { head_bytes_max: SHORT.len() - 1, ..limits };
+    assert!(matches!(feed([SHORT], &tight).0[..], [Seen::Broken(Cause::HeadTooLong, Some(_))]));
     let body = |n: usize| format!("BYE sip:a SIP/2.0\r\nl: {n}\r\n\r\n{}", "x".repeat(n));
-    assert!(matches!(
-        feed([body(3).as_bytes()], &limits).0[..],
-        [Seen::Message(_)]
-    ));
-    assert!(matches!(
-        feed([body(4).as_bytes()], &limits).0[..],
-        [Seen::Broken(Cause::BodyTooLong, _)]
-    ));
+    assert!(matches!(feed([body(3).as_bytes()], &limits).0[..], [Seen::Message(_)]));
+    assert!(matches!(feed([body(4).as_bytes()], &limits).0[..], [Seen::Broken(Cause::BodyTooLong, _)]));
 }
 
 #[test]
@@ -201,12 +167,7 @@ fn datagrams() {
         (b"\x16\x03\x01", Cause::NotSip),
         (&stun[..19], Cause::NotSip),
     ] {
-        assert_eq!(
-            datagram(bytes, &limits),
-            Datagram::Broken(cause),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(datagram(bytes, &limits), Datagram::Broken(cause), "{}", bytes.escape_ascii());
     }
 }
 

@@ -41,10 +41,7 @@ fn a_request_is_indexed() {
         assert_eq!(m.value(HeaderId::Subject), Some(&b"one\r\n two\r\n\t three"[..]));
         assert_eq!(m.text(m.first(HeaderId::From).unwrap().name), b"FROM");
         assert_eq!(m.count(HeaderId::Via), 2);
-        assert_eq!(
-            m.unknown(b"X-OWN").map(|f| m.text(f.value)).collect::<Vec<_>>(),
-            [b"1", b"2"]
-        );
+        assert_eq!(m.unknown(b"X-OWN").map(|f| m.text(f.value)).collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(m.unknown(b"call-id").count(), 1);
         assert!(!m.has(HeaderId::Contact));
     });
@@ -68,14 +65,7 @@ fn members_run_over_all_fields_of_an_id() {
     with(INVITE, |m| {
         let tags: Vec<_> = m.elements(HeaderId::Supported).collect();
         let shape: Vec<_> = tags.iter().map(|e| (e.text, e.first, e.last)).collect();
-        assert_eq!(
-            shape,
-            [
-                (&b"timer"[..], true, false),
-                (b"path", false, true),
-                (b"100rel", true, true)
-            ]
-        );
+        assert_eq!(shape, [(&b"timer"[..], true, false), (b"path", false, true), (b"100rel", true, true)]);
         assert_ne!(tags[1].field, tags[2].field);
         assert!(m.lists(HeaderId::Supported, b"PATH"));
         assert!(!m.lists(HeaderId::Require, b"path"));
@@ -139,21 +129,9 @@ fn malformed_heads_are_refused_where_the_fault_is() {
         ("INVITE sip:a SIP/2.0\r\n To: x\r\n\r\n", Cause::BadHeaderLine, 22),
         ("INVITE sip:a SIP/2.0\r\nTo x\r\n\r\n", Cause::BadHeaderLine, 25),
         ("INVITE sip:a SIP/2.0\r\n: x\r\n\r\n", Cause::BadHeaderLine, 22),
-        (
-            "INVITE sip:a SIP/2.0\r\nTo: x\nP-Asserted-Identity: y\r\n\r\n",
-            Cause::BadHeaderLine,
-            27,
-        ),
-        (
-            "INVITE sip:a SIP/2.0\r\nTo: x\rP: y\r\n\r\n",
-            Cause::BadHeaderLine,
-            27,
-        ),
-        (
-            "INVITE sip:a SIP/2.0\r\nTo: x\0y\r\n\r\n",
-            Cause::BadHeaderLine,
-            27,
-        ),
+        ("INVITE sip:a SIP/2.0\r\nTo: x\nP-Asserted-Identity: y\r\n\r\n", Cause::BadHeaderLine, 27),
+        ("INVITE sip:a SIP/2.0\r\nTo: x\rP: y\r\n\r\n", Cause::BadHeaderLine, 27),
+        ("INVITE sip:a SIP/2.0\r\nTo: x\0y\r\n\r\n", Cause::BadHeaderLine, 27),
     ] {
         assert_eq!(refused(text.as_bytes()), ParseError { cause, offset }, "{text:?}");
     }
@@ -161,35 +139,16 @@ fn malformed_heads_are_refused_where_the_fault_is() {
 
 #[test]
 fn caps_hold_at_both_edges() {
-    let limits = Limits {
-        head_bytes_max: 40,
-        headers_max: 2,
-        body_bytes_max: 3,
-    };
-    let verdict = |text: &str| {
-        parse(text.as_bytes(), &limits, &mut Index::default())
-            .map(|_| ())
-            .map_err(|e| e.cause)
-    };
+    let limits = Limits { head_bytes_max: 40, headers_max: 2, body_bytes_max: 3 };
+    let verdict =
+        |text: &str| parse(text.as_bytes(), &limits, &mut Index::default()).map(|_| ()).map_err(|e| e.cause);
     assert_eq!(verdict("BYE sip:a SIP/2.0\r\na: 1\r\nb: 2\r\n\r\n"), Ok(()));
     assert_eq!(verdict("BYE sip:a SIP/2.0\r\na: 1\r\nb: 2\r\n\r\n123"), Ok(()));
-    assert_eq!(
-        verdict("BYE sip:a SIP/2.0\r\na: 1\r\nb: 2\r\n\r\n1234"),
-        Err(Cause::BodyTooLong)
-    );
-    assert_eq!(
-        verdict("BYE sip:a SIP/2.0\r\na:1\r\nb:2\r\nc:3\r\n\r\n"),
-        Err(Cause::TooManyHeaders)
-    );
+    assert_eq!(verdict("BYE sip:a SIP/2.0\r\na: 1\r\nb: 2\r\n\r\n1234"), Err(Cause::BodyTooLong));
+    assert_eq!(verdict("BYE sip:a SIP/2.0\r\na:1\r\nb:2\r\nc:3\r\n\r\n"), Err(Cause::TooManyHeaders));
     assert_eq!(verdict("BYE sip:a SIP/2.0\r\na: 12345678901234\r\n\r\n"), Ok(()));
-    assert_eq!(
-        verdict("BYE sip:a SIP/2.0\r\na: 123456789012345\r\n\r\n"),
-        Err(Cause::HeadTooLong)
-    );
-    assert_eq!(
-        verdict("BYE sip:a SIP/2.0\r\na: 12345678901234567890"),
-        Err(Cause::HeadTooLong)
-    );
+    assert_eq!(verdict("BYE sip:a SIP/2.0\r\na: 123456789012345\r\n\r\n"), Err(Cause::HeadTooLong));
+    assert_eq!(verdict("BYE sip:a SIP/2.0\r\na: 12345678901234567890"), Err(Cause::HeadTooLong));
 }
 
 #[test]
@@ -198,53 +157,23 @@ fn single_fields_that_stand_twice_or_are_malformed() {
     let cause = |fields: &str, look: fn(Message<'_>) -> Result<(), Cause>| {
         with(format!("{head}{fields}\r\n").as_bytes(), look)
     };
-    assert_eq!(
-        cause("To: <sip:a>\r\nt: <sip:a>\r\n", |m| m.to().map(drop)),
-        Err(Cause::DuplicateHeader)
-    );
+    assert_eq!(cause("To: <sip:a>\r\nt: <sip:a>\r\n", |m| m.to().map(drop)), Err(Cause::DuplicateHeader));
     assert_eq!(cause("", |m| m.to().map(drop)), Err(Cause::BadTo));
-    assert_eq!(
-        cause("From: <sip:a\r\n", |m| m.from().map(drop)),
-        Err(Cause::BadFrom)
-    );
+    assert_eq!(cause("From: <sip:a\r\n", |m| m.from().map(drop)), Err(Cause::BadFrom));
     assert_eq!(cause("Via: x\r\n", |m| m.top_via().map(drop)), Err(Cause::BadVia));
-    assert_eq!(
-        cause("CSeq: 1 INVITE\r\n", |m| m.cseq().map(drop)),
-        Err(Cause::BadCseq)
-    );
-    assert_eq!(
-        cause("CSeq: 4294967296 BYE\r\n", |m| m.cseq().map(drop)),
-        Err(Cause::BadCseq)
-    );
+    assert_eq!(cause("CSeq: 1 INVITE\r\n", |m| m.cseq().map(drop)), Err(Cause::BadCseq));
+    assert_eq!(cause("CSeq: 4294967296 BYE\r\n", |m| m.cseq().map(drop)), Err(Cause::BadCseq));
     assert_eq!(cause("CSeq:\r\n", |m| m.cseq().map(drop)), Err(Cause::BadCseq));
-    assert_eq!(
-        cause("Call-ID: a b\r\n", |m| m.call_id().map(drop)),
-        Err(Cause::BadCallId)
-    );
-    assert_eq!(
-        cause("Call-ID: \u{e9}\r\n", |m| m.call_id().map(drop)),
-        Err(Cause::BadCallId)
-    );
-    assert_eq!(
-        cause("Max-Forwards: 256\r\n", |m| m.max_forwards().map(drop)),
-        Err(Cause::BadMaxForwards)
-    );
-    assert_eq!(
-        cause("l: 1\r\nContent-Length: 01\r\n", |m| m.content_length().map(drop)),
-        Ok(())
-    );
+    assert_eq!(cause("Call-ID: a b\r\n", |m| m.call_id().map(drop)), Err(Cause::BadCallId));
+    assert_eq!(cause("Call-ID: \u{e9}\r\n", |m| m.call_id().map(drop)), Err(Cause::BadCallId));
+    assert_eq!(cause("Max-Forwards: 256\r\n", |m| m.max_forwards().map(drop)), Err(Cause::BadMaxForwards));
+    assert_eq!(cause("l: 1\r\nContent-Length: 01\r\n", |m| m.content_length().map(drop)), Ok(()));
     assert_eq!(
         cause("l: 1\r\nContent-Length: 2\r\n", |m| m.content_length().map(drop)),
         Err(Cause::BadContentLength)
     );
-    assert_eq!(
-        cause("l:\r\n", |m| m.content_length().map(drop)),
-        Err(Cause::BadContentLength)
-    );
-    assert_eq!(
-        cause("c: text\r\n", |m| m.content_type().map(drop)),
-        Err(Cause::UnsupportedMediaType)
-    );
+    assert_eq!(cause("l:\r\n", |m| m.content_length().map(drop)), Err(Cause::BadContentLength));
+    assert_eq!(cause("c: text\r\n", |m| m.content_type().map(drop)), Err(Cause::UnsupportedMediaType));
 }
 
 #[test]
@@ -255,22 +184,10 @@ fn a_refused_message_can_still_be_answered() {
             .map(|m| (m.method(), m.uri().to_vec(), m.fields().len()))
     };
     let invite = |uri: &str, fields| Some((Method::Invite, uri.as_bytes().to_vec(), fields));
-    assert_eq!(
-        salvaged("INVITE sip:a SIP/2.0\r\nTo: x\r\nbroken\r\nFrom: y\r\n\r\n"),
-        invite("sip:a", 1)
-    );
-    assert_eq!(
-        salvaged("INVITE sip: a SIP/2.0\r\nTo: x\r\nFrom: y\r\n\r\n"),
-        invite("sip: a", 2)
-    );
-    assert_eq!(
-        salvaged("INVITE sip:a SIP/7.0\r\nTo: x\r\n\r\n"),
-        invite("sip:a", 1)
-    );
-    assert_eq!(
-        salvaged("INVITE sip:a SIP/2.0\r\nTo: x\r\nFrom: y"),
-        invite("sip:a", 1)
-    );
+    assert_eq!(salvaged("INVITE sip:a SIP/2.0\r\nTo: x\r\nbroken\r\nFrom: y\r\n\r\n"), invite("sip:a", 1));
+    assert_eq!(salvaged("INVITE sip: a SIP/2.0\r\nTo: x\r\nFrom: y\r\n\r\n"), invite("sip: a", 2));
+    assert_eq!(salvaged("INVITE sip:a SIP/7.0\r\nTo: x\r\n\r\n"), invite("sip:a", 1));
+    assert_eq!(salvaged("INVITE sip:a SIP/2.0\r\nTo: x\r\nFrom: y"), invite("sip:a", 1));
     assert_eq!(salvaged("SIP/7.0 200 OK\r\n\r\n"), None);
     assert_eq!(salvaged("hello\r\n\r\n"), None);
     assert_eq!(salvaged(""), None);
@@ -283,8 +200,5 @@ fn an_index_is_reused_without_memory_of_the_last_message() {
     parse(INVITE, &limits, &mut index).unwrap();
     let m = parse(b"SIP/2.0 200 OK\r\nCSeq: 1 BYE\r\n\r\n", &limits, &mut index).unwrap();
     assert!(!m.has(HeaderId::Via));
-    assert_eq!(
-        (m.fields().len(), m.method(), m.uri()),
-        (1, Method::Bye, &b""[..])
-    );
+    assert_eq!((m.fields().len(), m.method(), m.uri()), (1, Method::Bye, &b""[..]));
 }

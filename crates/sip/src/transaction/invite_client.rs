@@ -50,17 +50,10 @@ pub struct InviteClient {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Calling {
-        resend: Option<Resend>,
-        give_up_at: Instant,
-    }, // timers A, B
+    Calling { resend: Option<Resend>, give_up_at: Instant }, // timers A, B
     Proceeding,
-    Accepted {
-        end_at: Instant,
-    }, // timer M, RFC 6026
-    Completed {
-        end_at: Instant,
-    }, // timer D
+    Accepted { end_at: Instant },  // timer M, RFC 6026
+    Completed { end_at: Instant }, // timer D
     Terminated,
 }
 
@@ -121,10 +114,7 @@ impl InviteClient {
             State::Calling { give_up_at, .. } if give_up_at <= now => {
                 (State::Terminated, Effects::TIMED_OUT | Effects::ENDED)
             }
-            State::Calling {
-                resend: Some(Resend { at, interval }),
-                give_up_at,
-            } if at <= now => {
+            State::Calling { resend: Some(Resend { at, interval }), give_up_at } if at <= now => {
                 // Timer A doubles without a cap (§17.1.1.2); timer B ends it.
                 let resend = Some(Resend::after(interval.saturating_mul(2), now));
                 (State::Calling { resend, give_up_at }, Effects::RESEND)
@@ -169,9 +159,7 @@ impl InviteClient {
     }
 
     fn accepted(&self, now: Instant) -> State {
-        State::Accepted {
-            end_at: now + self.timers.t1_64(),
-        }
+        State::Accepted { end_at: now + self.timers.t1_64() }
     }
 
     /// Timer D is zero on a reliable transport: the state is left as it is entered.

@@ -50,19 +50,10 @@ pub struct InviteServer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Proceeding {
-        answered: bool,
-    },
-    Accepted {
-        end_at: Instant,
-    }, // timer L, RFC 6026
-    Completed {
-        resend: Option<Resend>,
-        give_up_at: Instant,
-    }, // timers G, H
-    Confirmed {
-        end_at: Instant,
-    }, // timer I
+    Proceeding { answered: bool },
+    Accepted { end_at: Instant },                              // timer L, RFC 6026
+    Completed { resend: Option<Resend>, give_up_at: Instant }, // timers G, H
+    Confirmed { end_at: Instant },                             // timer I
     Terminated,
 }
 
@@ -70,11 +61,7 @@ impl InviteServer {
     /// Starts with an INVITE that has just been handed to the TU.
     #[must_use]
     pub fn new(reliable: bool, _now: Instant, timers: &Timers) -> Self {
-        Self {
-            timers: *timers,
-            reliable,
-            state: State::Proceeding { answered: false },
-        }
+        Self { timers: *timers, reliable, state: State::Proceeding { answered: false } }
     }
 
     /// Takes in a retransmission of the INVITE.
@@ -147,10 +134,7 @@ impl InviteServer {
             State::Completed { give_up_at, .. } if give_up_at <= now => {
                 (State::Terminated, Effects::TIMED_OUT | Effects::ENDED)
             }
-            State::Completed {
-                resend: Some(Resend { at, interval }),
-                give_up_at,
-            } if at <= now => {
+            State::Completed { resend: Some(Resend { at, interval }), give_up_at } if at <= now => {
                 let resend = Some(Resend::after(self.timers.next_capped(interval), now));
                 (State::Completed { resend, give_up_at }, Effects::RESEND)
             }
@@ -188,9 +172,7 @@ impl InviteServer {
     }
 
     fn accepted(&self, now: Instant) -> State {
-        State::Accepted {
-            end_at: now + self.timers.t1_64(),
-        }
+        State::Accepted { end_at: now + self.timers.t1_64() }
     }
 
     /// Timer H waits for the ACK on every transport, timer G repeats on datagrams only.

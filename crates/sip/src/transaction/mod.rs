@@ -51,11 +51,7 @@ pub struct Timers {
 
 impl Default for Timers {
     fn default() -> Self {
-        Self {
-            t1: Duration::from_millis(500),
-            t2: Duration::from_secs(4),
-            t4: Duration::from_secs(5),
-        }
+        Self { t1: Duration::from_millis(500), t2: Duration::from_secs(4), t4: Duration::from_secs(5) }
     }
 }
 
@@ -174,10 +170,7 @@ impl Resend {
 
     /// Counted from `now` and not from `at`, so that a late wake-up is not followed by a burst.
     fn after(interval: Duration, now: Instant) -> Self {
-        Self {
-            at: now + interval,
-            interval,
-        }
+        Self { at: now + interval, interval }
     }
 
     /// The next deadline where the transaction also ends at `give_up_at`.

@@ -44,17 +44,9 @@ pub struct NonInviteClient {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Trying {
-        resend: Option<Resend>,
-        give_up_at: Instant,
-    }, // timers E, F
-    Proceeding {
-        resend: Option<Resend>,
-        give_up_at: Instant,
-    }, // timers E, F
-    Completed {
-        end_at: Instant,
-    }, // timer K
+    Trying { resend: Option<Resend>, give_up_at: Instant }, // timers E, F
+    Proceeding { resend: Option<Resend>, give_up_at: Instant }, // timers E, F
+    Completed { end_at: Instant },                          // timer K
     Terminated,
 }
 
@@ -118,18 +110,12 @@ impl NonInviteClient {
             State::Trying { give_up_at, .. } | State::Proceeding { give_up_at, .. } if give_up_at <= now => {
                 (State::Terminated, Effects::TIMED_OUT | Effects::ENDED)
             }
-            State::Trying {
-                resend: Some(due),
-                give_up_at,
-            } if due.at <= now => {
+            State::Trying { resend: Some(due), give_up_at } if due.at <= now => {
                 let resend = Some(Resend::after(self.timers.next_capped(due.interval), now));
                 (State::Trying { resend, give_up_at }, Effects::RESEND)
             }
             // The server is alive: from here on the slow pace (§17.1.2.2).
-            State::Proceeding {
-                resend: Some(due),
-                give_up_at,
-            } if due.at <= now => {
+            State::Proceeding { resend: Some(due), give_up_at } if due.at <= now => {
                 let resend = Some(Resend::after(self.timers.t2.max(self.timers.t1), now));
                 (State::Proceeding { resend, give_up_at }, Effects::RESEND)
             }

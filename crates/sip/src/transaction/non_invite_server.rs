@@ -58,11 +58,7 @@ impl NonInviteServer {
     /// Starts with a request that has just been handed to the TU.
     #[must_use]
     pub fn new(reliable: bool, _now: Instant, timers: &Timers) -> Self {
-        Self {
-            timers: *timers,
-            reliable,
-            state: State::Trying,
-        }
+        Self { timers: *timers, reliable, state: State::Trying }
     }
 
     /// Takes in a retransmission of the request.

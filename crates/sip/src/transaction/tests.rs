@@ -147,32 +147,15 @@ fn table<M: Machine>(routes: &[&[Input]], inputs: &[Input]) -> String {
 }
 
 fn same(actual: &str, expected: &str) {
-    let expected: String = expected
-        .trim()
-        .lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect();
+    let expected: String = expected.trim().lines().map(|line| format!("{}\n", line.trim())).collect();
     assert!(actual == expected, "the table is\n{actual}");
 }
 
 #[test]
 fn invite_client_in_every_state_and_input() {
     let table = table::<InviteClient>(
-        &[
-            &[],
-            &[Response(180)],
-            &[Response(200)],
-            &[Response(486)],
-            &[LastDeadline],
-        ],
-        &[
-            Response(100),
-            Response(200),
-            Response(302),
-            TransportError,
-            Deadline,
-            LastDeadline,
-        ],
+        &[&[], &[Response(180)], &[Response(200)], &[Response(486)], &[LastDeadline]],
+        &[Response(100), Response(200), Response(302), TransportError, Deadline, LastDeadline],
     );
     same(
         &table,
@@ -194,14 +177,7 @@ fn invite_client_in_every_state_and_input() {
 fn non_invite_client_in_every_state_and_input() {
     let table = table::<NonInviteClient>(
         &[&[], &[Response(100)], &[Response(200)], &[LastDeadline]],
-        &[
-            Response(100),
-            Response(200),
-            Response(302),
-            TransportError,
-            Deadline,
-            LastDeadline,
-        ],
+        &[Response(100), Response(200), Response(302), TransportError, Deadline, LastDeadline],
     );
     same(
         &table,
@@ -220,24 +196,8 @@ fn non_invite_client_in_every_state_and_input() {
 #[test]
 fn invite_server_in_every_state_and_input() {
     let table = table::<InviteServer>(
-        &[
-            &[],
-            &[Send(100)],
-            &[Send(200)],
-            &[Send(486)],
-            &[Send(486), Ack],
-            &[Send(486), LastDeadline],
-        ],
-        &[
-            Request,
-            Ack,
-            Send(180),
-            Send(200),
-            Send(404),
-            TransportError,
-            Deadline,
-            LastDeadline,
-        ],
+        &[&[], &[Send(100)], &[Send(200)], &[Send(486)], &[Send(486), Ack], &[Send(486), LastDeadline]],
+        &[Request, Ack, Send(180), Send(200), Send(404), TransportError, Deadline, LastDeadline],
     );
     same(
         &table,
@@ -261,15 +221,7 @@ fn invite_server_in_every_state_and_input() {
 fn non_invite_server_in_every_state_and_input() {
     let table = table::<NonInviteServer>(
         &[&[], &[Send(100)], &[Send(200)], &[Send(200), LastDeadline]],
-        &[
-            Request,
-            Send(100),
-            Send(200),
-            Send(404),
-            TransportError,
-            Deadline,
-            LastDeadline,
-        ],
+        &[Request, Send(100), Send(200), Send(404), TransportError, Deadline, LastDeadline],
     );
     same(
         &table,
@@ -292,11 +244,7 @@ fn schedule<M: Machine>(reliable: bool, timers: &Timers, inputs: &[Input]) -> (V
     let mut resends = Vec::new();
     while let Some(at) = machine.deadline() {
         let mut early = machine;
-        assert_eq!(
-            early.wake(Instant::from_micros(at.as_micros() - 1)),
-            Effects::NONE,
-            "1 µs early"
-        );
+        assert_eq!(early.wake(Instant::from_micros(at.as_micros() - 1)), Effects::NONE, "1 µs early");
         assert_eq!(early.deadline(), Some(at), "an early wake-up moves nothing");
         let effects = machine.wake(at);
         let after = u64::try_from(at.since(begin).as_millis()).expect("short");
@@ -320,89 +268,45 @@ fn every_timer_follows_the_schedule_of_table_4() {
     assert_eq!(a, (vec![500, 1500, 3500, 7500, 15500, 31500], Some(32_000)));
     let a = schedule::<InviteClient>(false, &uni, &[]);
     assert_eq!(a, (vec![2000, 6000, 14000, 30000, 62000, 126_000], Some(128_000)));
-    assert_eq!(
-        schedule::<InviteClient>(true, &rfc, &[]),
-        (none.into(), Some(32_000))
-    );
+    assert_eq!(schedule::<InviteClient>(true, &rfc, &[]), (none.into(), Some(32_000)));
     // Proceeding: Timer C is the proxy core's.
-    assert_eq!(
-        schedule::<InviteClient>(false, &rfc, &[Response(180)]),
-        (none.into(), None)
-    );
+    assert_eq!(schedule::<InviteClient>(false, &rfc, &[Response(180)]), (none.into(), None));
     // D: 32 s at least, and as long as the peer may repeat.
-    assert_eq!(
-        schedule::<InviteClient>(false, &rfc, &[Response(486)]),
-        (none.into(), Some(32_000))
-    );
-    assert_eq!(
-        schedule::<InviteClient>(false, &uni, &[Response(486)]),
-        (none.into(), Some(128_000))
-    );
-    let quick = Timers {
-        t1: Duration::from_millis(10),
-        ..rfc
-    };
-    assert_eq!(
-        schedule::<InviteClient>(false, &quick, &[Response(486)]),
-        (none.into(), Some(32_000))
-    );
+    assert_eq!(schedule::<InviteClient>(false, &rfc, &[Response(486)]), (none.into(), Some(32_000)));
+    assert_eq!(schedule::<InviteClient>(false, &uni, &[Response(486)]), (none.into(), Some(128_000)));
+    let quick = Timers { t1: Duration::from_millis(10), ..rfc };
+    assert_eq!(schedule::<InviteClient>(false, &quick, &[Response(486)]), (none.into(), Some(32_000)));
     // M and L: 64·T1 on every transport.
     for reliable in [false, true] {
-        assert_eq!(
-            schedule::<InviteClient>(reliable, &rfc, &[Response(200)]),
-            (none.into(), Some(32_000))
-        );
-        assert_eq!(
-            schedule::<InviteServer>(reliable, &uni, &[Send(200)]),
-            (none.into(), Some(128_000))
-        );
+        assert_eq!(schedule::<InviteClient>(reliable, &rfc, &[Response(200)]), (none.into(), Some(32_000)));
+        assert_eq!(schedule::<InviteServer>(reliable, &uni, &[Send(200)]), (none.into(), Some(128_000)));
     }
     // E and F: doubling up to T2.
     let e = schedule::<NonInviteClient>(false, &rfc, &[]);
     let trying = vec![500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500];
     assert_eq!(e, (trying, Some(32_000)));
     let e = schedule::<NonInviteClient>(false, &uni, &[]);
-    let first: Vec<u64> = core::iter::once(2000)
-        .chain((6000..128_000).step_by(4000))
-        .collect();
+    let first: Vec<u64> = core::iter::once(2000).chain((6000..128_000).step_by(4000)).collect();
     assert_eq!(e, (first, Some(128_000)));
     // E in Proceeding: what runs is not touched, then T2.
     let e = schedule::<NonInviteClient>(false, &rfc, &[Response(100)]);
     let slow = vec![500, 4500, 8500, 12500, 16500, 20500, 24500, 28500];
     assert_eq!(e, (slow, Some(32_000)));
-    assert_eq!(
-        schedule::<NonInviteClient>(true, &rfc, &[]),
-        (none.into(), Some(32_000))
-    );
+    assert_eq!(schedule::<NonInviteClient>(true, &rfc, &[]), (none.into(), Some(32_000)));
     // K: T4.
-    assert_eq!(
-        schedule::<NonInviteClient>(false, &rfc, &[Response(200)]),
-        (none.into(), Some(5000))
-    );
+    assert_eq!(schedule::<NonInviteClient>(false, &rfc, &[Response(200)]), (none.into(), Some(5000)));
     // G and H: doubling up to T2, on datagrams only; the ACK is awaited everywhere.
     let g = schedule::<InviteServer>(false, &rfc, &[Send(486)]);
     let refusals = vec![500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500];
     assert_eq!(g, (refusals, Some(32_000)));
-    assert_eq!(
-        schedule::<InviteServer>(true, &rfc, &[Send(486)]),
-        (none.into(), Some(32_000))
-    );
+    assert_eq!(schedule::<InviteServer>(true, &rfc, &[Send(486)]), (none.into(), Some(32_000)));
     // I: T4.
-    assert_eq!(
-        schedule::<InviteServer>(false, &rfc, &[Send(486), Ack]),
-        (none.into(), Some(5000))
-    );
+    assert_eq!(schedule::<InviteServer>(false, &rfc, &[Send(486), Ack]), (none.into(), Some(5000)));
     // J: 64·T1.
-    assert_eq!(
-        schedule::<NonInviteServer>(false, &rfc, &[Send(200)]),
-        (none.into(), Some(32_000))
-    );
+    assert_eq!(schedule::<NonInviteServer>(false, &rfc, &[Send(200)]), (none.into(), Some(32_000)));
     // The TU has to answer.
     assert_eq!(schedule::<InviteServer>(false, &rfc, &[]), (none.into(), None));
-    assert_eq!(
-        schedule::<NonInviteServer>(false, &rfc, &[Send(100)]),
-        (none.into(), None)
-    );
+    assert_eq!(schedule::<NonInviteServer>(false, &rfc, &[Send(100)]), (none.into(), None));
 }
 
 #[test]
@@ -444,10 +348,7 @@ fn a_late_owner_resends_once_and_not_in_a_burst() {
 
 #[test]
 fn a_t2_below_t1_does_not_stop_time() {
-    let timers = Timers {
-        t2: Duration::ZERO,
-        ..Timers::default()
-    };
+    let timers = Timers { t2: Duration::ZERO, ..Timers::default() };
     let (resends, end) = schedule::<NonInviteClient>(false, &timers, &[Response(100)]);
     assert_eq!((resends.len(), end), (63, Some(32_000)));
     let (resends, end) = schedule::<InviteServer>(false, &timers, &[Send(600)]);

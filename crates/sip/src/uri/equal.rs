@@ -53,15 +53,10 @@ const WEIGHTY: [&[u8]; 5] = [b"user", b"ttl", b"method", b"maddr", b"transport"]
 /// Whether each parameter of `a` agrees with `b`; others than the weighty ones may be missing there.
 fn covers(a: &Uri<'_>, b: &Uri<'_>) -> bool {
     a.params.iter().all(|(name, value)| {
-        let twin = b
-            .params
-            .iter()
-            .find(|(other, _)| same_text(name, other, Case::Ignored));
+        let twin = b.params.iter().find(|(other, _)| same_text(name, other, Case::Ignored));
         match twin {
             Some((_, other)) => same_optional(value.map(unquote), other.map(unquote), Case::Ignored),
-            None => !WEIGHTY
-                .iter()
-                .any(|weighty| same_text(name, weighty, Case::Ignored)),
+            None => !WEIGHTY.iter().any(|weighty| same_text(name, weighty, Case::Ignored)),
         }
     })
 }
@@ -113,10 +108,7 @@ fn same_tel(a: &Uri<'_>, b: &Uri<'_>) -> bool {
 
 fn same_tel_params(a: &Uri<'_>, b: &Uri<'_>) -> bool {
     a.params.iter().all(|(name, value)| {
-        let twin = b
-            .params
-            .iter()
-            .find(|(other, _)| name.eq_ignore_ascii_case(other));
+        let twin = b.params.iter().find(|(other, _)| name.eq_ignore_ascii_case(other));
         twin.is_some_and(|(_, other)| match (value, other) {
             (Some(value), Some(other)) if is_number_param(name, value) => same_number(value, other),
             _ => same_optional(value, other, Case::Ignored),
@@ -158,10 +150,7 @@ fn same_optional(a: Option<&[u8]>, b: Option<&[u8]>, case: Case) -> bool {
 fn same_text(a: &[u8], b: &[u8], case: Case) -> bool {
     let fold = move |unit: Unit| match case {
         Case::Matters => unit,
-        Case::Ignored => Unit {
-            byte: unit.byte.to_ascii_lowercase(),
-            ..unit
-        },
+        Case::Ignored => Unit { byte: unit.byte.to_ascii_lowercase(), ..unit },
     };
     units(a).map(fold).eq(units(b).map(fold))
 }
@@ -201,10 +190,7 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// RFC 2396 `reserved`, and what would change the meaning of the text if it stood unescaped.
 fn is_reserved(byte: u8) -> bool {
-    matches!(
-        byte,
-        b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',' | b'%'
-    )
+    matches!(byte, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',' | b'%')
 }
 
 /// Appends `text` with each escape undone that is not needed, the others in upper case.
