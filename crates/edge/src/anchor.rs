@@ -21,7 +21,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use media::command::{MediaCommand, MsrpSession, MsrpSide, Opening};
 use sdp::{Editor, Media, Sdp, Setup};
-use sip::{HeaderId, Message};
+use sip::Message;
 use smallvec::SmallVec;
 use std::io::Write as _;
 use wire::{Cause, EditList, MediaId, Realm, Span, Transport};
@@ -108,15 +108,12 @@ impl Offer {
         edits: &mut EditList,
     ) -> Result<Self, Cause> {
         let sdp = Sdp::parse(message.text(place.body)).map_err(|e| e.cause)?;
-        let to = other(by);
+        let to = by.other();
         let secure = to == Realm::Access && terms.ue_transport == Transport::Tls;
         let point = terms.point(to, wanted(secure)).ok_or(Cause::NotAcceptableMedia)?;
         let mut editor = Editor::new(edits, place.body.start as usize);
         editor.session(&sdp, USERNAME, SESSION_NAME, point.advertised.ip());
-        let mut offer = Self {
-            by,
-            lines: SmallVec::new(),
-        };
+        let mut offer = Self { by, lines: SmallVec::new() };
         for media in sdp.media() {
             let line = match terms.serves(by, &media) && offer.msrp_count() < LINES_MAX {
                 true => Some(offered(&media, point, to, &mut editor)?),
@@ -221,10 +218,7 @@ pub fn reconcile(old: &[MsrpSession], new: &[MsrpSession], cause: Cause, out: &m
     }
     for session in old {
         if new.iter().all(|s| s.id != session.id) {
-            out.push(MediaCommand::Release {
-                id: session.id,
-                cause,
-            });
+            out.push(MediaCommand::Release { id: session.id, cause });
         }
     }
 }
@@ -262,11 +256,7 @@ fn offered(
         Realm::Core => Setup::Active,
     };
     let local_path = rewrite(media, point, point.transport, setup, editor).ok_or(Cause::BadSdp)?;
-    Ok(Box::new(Offered {
-        said,
-        local_path,
-        transport: point.transport,
-    }))
+    Ok(Box::new(Offered { said, local_path, transport: point.transport }))
 }
 
 fn answered(
@@ -328,9 +318,7 @@ fn said(media: &Media<'_>) -> Option<Said> {
     let path = media.path()?;
     let uri = path.first()?;
     // CEMA and names: where the URI does not say by address, c= and m= do (RFC 6714 §4.2).
-    let by_path = core::str::from_utf8(uri.host_port.text)
-        .ok()
-        .and_then(|t| t.parse().ok());
+    let by_path = core::str::from_utf8(uri.host_port.text).ok().and_then(|t| t.parse().ok());
     let by_line = || {
         let ip = media.connection()?.ip()?;
         Some(SocketAddr::new(ip, media.line().port))
@@ -374,24 +362,14 @@ fn session(
             offered.transport,
             answered.is_some_and(|a| a.said.setup == Some(Setup::Active)),
         ),
-        Realm::Core => (
-            Some(&offered.said),
-            offered.said.transport,
-            core_connects(offered.said.setup),
-        ),
+        Realm::Core => (Some(&offered.said), offered.said.transport, core_connects(offered.said.setup)),
     };
     let peer = said.and_then(|s| s.peer);
     match peer {
         Some(peer) if !listens => core.opening = Opening::Dial { transport, peer },
         _ => core.expect_source = peer.map(|p| p.ip()),
     }
-    MsrpSession {
-        id,
-        access,
-        core,
-        idle_max: terms.idle_max,
-        message_bytes_max: terms.message_bytes_max,
-    }
+    MsrpSession { id, access, core, idle_max: terms.idle_max, message_bytes_max: terms.message_bytes_max }
 }
 
 /// Writes the new lengths of the part (where it has one) and of the body, in octets.
@@ -400,16 +378,7 @@ fn fix_lengths(message: Message<'_>, place: SdpPlace, edits: &mut EditList) {
         let length = place.body.len() as i64 + edits.growth(place.body);
         edits.replace_with(value, |out| push_length(length, out));
     }
-    let body = message.body_span();
-    let length = body.len() as i64 + edits.growth(body);
-    match message.first(HeaderId::ContentLength) {
-        Some(field) => edits.replace_with(field.value, |out| push_length(length, out)),
-        None => edits.insert_with(message.fields_end(), |out| {
-            out.extend_from_slice(b"Content-Length: ");
-            push_length(length, out);
-            out.extend_from_slice(b"\r\n");
-        }),
-    }
+    sip::edit::fit_content_length(message, edits);
 }
 
 fn push_length(length: i64, out: &mut Vec<u8>) {
@@ -424,14 +393,6 @@ const fn wanted(secure: bool) -> Transport {
     match secure {
         true => Transport::Tls,
         false => Transport::Tcp,
-    }
-}
-
-/// The side opposite to `realm`.
-const fn other(realm: Realm) -> Realm {
-    match realm {
-        Realm::Access => Realm::Core,
-        Realm::Core => Realm::Access,
     }
 }
 

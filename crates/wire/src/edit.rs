@@ -24,6 +24,13 @@ struct Edit {
     new: Span, // into `fresh`
 }
 
+/// How far a list had grown.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint {
+    edits: usize,
+    fresh: usize,
+}
+
 /// Two edits want the same bytes: a bug of the caller, never of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overlap {
@@ -42,6 +49,21 @@ impl EditList {
     pub fn clear(&mut self) {
         self.edits.clear();
         self.fresh.clear();
+    }
+
+    /// Where the list stands, for `rewind`.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            edits: self.edits.len(),
+            fresh: self.fresh.len(),
+        }
+    }
+
+    /// Forgets the edits made since `to`; not after `gather`, which puts them in order.
+    pub fn rewind(&mut self, to: Checkpoint) {
+        self.edits.truncate(to.edits);
+        self.fresh.truncate(to.fresh);
     }
 
     /// Whether nothing would change.
@@ -160,6 +182,17 @@ mod tests {
         let mut out = b"kept".to_vec();
         assert_eq!(edits.gather(b"0123456", &mut out), Err(Overlap { at: 3 }));
         assert_eq!(out, b"kept");
+    }
+
+    #[test]
+    fn what_was_rewound_never_happened() {
+        let mut edits = EditList::new();
+        edits.insert(1, b"x");
+        let before = edits.checkpoint();
+        edits.replace(Span::new(0, 3), b"other");
+        edits.rewind(before);
+        edits.insert(2, b"y");
+        assert_eq!(gathered(b"abc", &mut edits), b"axbyc");
     }
 
     #[test]

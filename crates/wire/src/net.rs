@@ -63,6 +63,15 @@ pub enum Realm {
 }
 
 impl Realm {
+    /// The opposite side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Access => Self::Core,
+            Self::Core => Self::Access,
+        }
+    }
+
     /// As it stands in metric labels and configuration.
     #[must_use]
     pub const fn label(self) -> &'static str {
