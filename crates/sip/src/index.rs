@@ -96,9 +96,9 @@ impl Default for Index {
 /// Reads one framed message: start line and header index, in one pass over the head.
 ///
 /// `bytes` is exactly one message (`frame` cuts it out); the body is what follows the empty line, and
-/// Content-Length is not compared here. Line ends are CRLF: a lone CR, a lone LF or a NUL in the head
-/// is refused, because the next hop might end the line there and see a header field that we did not.
-/// 8-bit bytes are accepted in values (requirements §9).
+/// Content-Length is not compared here. Line ends are CRLF: a lone CR, a lone LF or a NUL (but for an
+/// escaped one) in the head is refused, because the next hop might end the line there and see a header
+/// field that we did not. 8-bit bytes are accepted in values (requirements §9).
 ///
 /// # Errors
 /// A `ParseError` with the cause and the offset; `salvage` may still read enough to answer it.
@@ -237,13 +237,18 @@ impl Index {
 #[inline]
 fn line_end(bytes: &[u8], at: usize, limits: &Limits) -> Result<usize, ParseError> {
     let cap = bytes.len().min(limits.head_bytes_max);
-    let Some(rest) = bytes.get(at..cap) else {
-        return unfinished(bytes, limits);
+    let mut from = at;
+    let end = loop {
+        let Some(found) = bytes.get(from..cap).and_then(|rest| memchr3(b'\r', b'\n', 0, rest)) else {
+            return unfinished(bytes, limits);
+        };
+        let end = from + found;
+        // A quoted string may hold an escaped NUL (RFC 4475 §3.1.1.2).
+        if end == at || bytes.get(end - 1..=end) != Some(b"\\\0") {
+            break end;
+        }
+        from = end + 1;
     };
-    let Some(found) = memchr3(b'\r', b'\n', 0, rest) else {
-        return unfinished(bytes, limits);
-    };
-    let end = at + found;
     match bytes.get(end..end + 2) {
         Some(b"\r\n") if end + 2 <= cap => Ok(end),
         Some(b"\r\n") => unfinished(bytes, limits),

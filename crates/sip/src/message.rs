@@ -352,6 +352,8 @@ impl<'a> Message<'a> {
     /// P-Asserted-Identity and the like, over all fields of that id.
     ///
     /// Each that cannot be read is an error of its own: `BadContact` for Contact, else `BadHeaderLine`.
+    /// A Contact with `?` must stand in brackets (RFC 3261 §20); without them nobody can say whether
+    /// what follows belongs to the URI (RFC 4475 §3.1.2.13).
     pub fn name_addrs(self, id: HeaderId) -> impl Iterator<Item = Result<NameAddr<'a>, Cause>> + use<'a> {
         let cause = match id {
             HeaderId::Contact => Cause::BadContact,
@@ -359,7 +361,8 @@ impl<'a> Message<'a> {
             HeaderId::To => Cause::BadTo,
             _ => Cause::BadHeaderLine,
         };
-        self.elements(id).map(move |e| NameAddr::read(self.bytes, e.span).ok_or(cause))
+        let clear = move |a: &NameAddr<'_>| id != HeaderId::Contact || a.bracketed || !a.uri.contains(&b'?');
+        self.elements(id).map(move |e| NameAddr::read(self.bytes, e.span).filter(clear).ok_or(cause))
     }
 }
 
