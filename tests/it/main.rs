@@ -5,3 +5,4 @@
 #![allow(missing_docs)]
 
 mod registrar;
+mod specification;

@@ -7,20 +7,12 @@ use std::net::SocketAddr;
 
 /// Registers three UEs over three transports at `outbound` and lets each write to the next.
 fn everyone_writes_to_the_next(place: &Place, outbound: impl Fn(&str) -> SocketAddr) -> Vec<Baresip> {
-    const RING: [(&str, &str, &str); 3] = [
-        ("alice", "udp", "bob"),
-        ("bob", "tcp", "carol"),
-        ("carol", "tls", "alice"),
-    ];
+    const RING: [(&str, &str, &str); 3] =
+        [("alice", "udp", "bob"), ("bob", "tcp", "carol"), ("carol", "tls", "alice")];
     let mut ues: Vec<Baresip> = RING
         .iter()
         .map(|&(name, transport, friend)| {
-            let account = Account {
-                name,
-                transport,
-                outbound: outbound(transport),
-                friend,
-            };
+            let account = Account { name, transport, outbound: outbound(transport), friend };
             Baresip::start(place, account)
         })
         .collect();
@@ -32,9 +24,7 @@ fn everyone_writes_to_the_next(place: &Place, outbound: impl Fn(&str) -> SocketA
         ues[i].message(&text);
         let received = ues[(i + 1) % RING.len()].wait_message(&text);
         assert!(
-            received
-                .value("From")
-                .is_some_and(|from| from.contains(&format!("sip:{name}@"))),
+            received.value("From").is_some_and(|from| from.contains(&format!("sip:{name}@"))),
             "{received:?}"
         );
         let status = ues[i].wait_answer(&text);

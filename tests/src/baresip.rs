@@ -40,12 +40,7 @@ impl Baresip {
     #[must_use]
     pub fn start(place: &Place, account: Account<'_>) -> Self {
         let address = place.address();
-        let Account {
-            name,
-            transport,
-            outbound,
-            friend,
-        } = account;
+        let Account { name, transport, outbound, friend } = account;
         let config = format!(
             "poll_method epoll\n\
              sip_listen {address}:0\n\
@@ -70,20 +65,13 @@ impl Baresip {
                  outbound=\"sip:{outbound};transport={transport}\";regint=600\n"
             ),
         );
-        place.write(
-            &format!("{name}/contacts"),
-            format!("\"{friend}\" <sip:{friend}@{DOMAIN}>\n"),
-        );
+        place.write(&format!("{name}/contacts"), format!("\"{friend}\" <sip:{friend}@{DOMAIN}>\n"));
         let directory = place.file(name).to_string_lossy().into_owned();
         let program = find("baresip", "baresip-core");
         let log = place.file(&format!("{name}.log"));
         let mut process = Process::start(&program, &["-v", "-s", "-f", &directory], log);
         process.wait_for("baresip is ready");
-        Self {
-            name: name.to_owned(),
-            address,
-            process,
-        }
+        Self { name: name.to_owned(), address, process }
     }
 
     /// Waits for the 200 to its REGISTER.
@@ -94,10 +82,7 @@ impl Baresip {
         let (name, at) = (&self.name, "@");
         let line = format!("{name}{at}{DOMAIN}: ");
         self.process.wait_output("registration", |output| {
-            output
-                .lines()
-                .find(|l| l.contains(&line) && l.contains(" 200 OK"))
-                .map(|_| ())
+            output.lines().find(|l| l.contains(&line) && l.contains(" 200 OK")).map(|_| ())
         });
     }
 
@@ -135,17 +120,14 @@ impl Baresip {
     /// # Panics
     /// If none comes.
     pub fn wait_answer(&mut self, text: &str) -> u16 {
-        self.process
-            .wait_output(&format!("answer to {text:?}"), |output| {
-                let all = trace::baresip(output);
-                let sent = all
-                    .iter()
-                    .find(|m| !m.inbound && m.is_request("MESSAGE") && m.body == text)?;
-                let id = sent.value("Call-ID")?;
-                all.iter()
-                    .filter(|m| m.inbound && m.value("Call-ID") == Some(id))
-                    .find_map(|m| m.status().filter(|s| *s >= 200))
-            })
+        self.process.wait_output(&format!("answer to {text:?}"), |output| {
+            let all = trace::baresip(output);
+            let sent = all.iter().find(|m| !m.inbound && m.is_request("MESSAGE") && m.body == text)?;
+            let id = sent.value("Call-ID")?;
+            all.iter()
+                .filter(|m| m.inbound && m.value("Call-ID") == Some(id))
+                .find_map(|m| m.status().filter(|s| *s >= 200))
+        })
     }
 
     /// Every SIP message it has sent and received so far.

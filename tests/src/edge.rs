@@ -19,15 +19,9 @@ impl Edge {
     /// If it cannot be built or does not start.
     #[must_use]
     pub fn start(place: &Place, config: &str, ready: std::net::SocketAddr) -> Self {
-        let config = place
-            .write("gatehouse.toml", config)
-            .to_string_lossy()
-            .into_owned();
-        let mut process = Process::start(
-            binary(),
-            &["serve", "--config", &config],
-            place.file("gatehouse.log"),
-        );
+        let config = place.write("gatehouse.toml", config).to_string_lossy().into_owned();
+        let mut process =
+            Process::start(binary(), &["serve", "--config", &config], place.file("gatehouse.log"));
         process.wait_output("its listener", |_| std::net::TcpStream::connect(ready).ok());
         Self { process }
     }
@@ -55,16 +49,7 @@ pub fn binary() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--profile",
-            "test",
-            "--package",
-            "gatehouse",
-            "--bin",
-            "gatehouse",
-        ])
+        .args(["build", "--quiet", "--profile", "test", "--package", "gatehouse", "--bin", "gatehouse"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(
@@ -73,9 +58,6 @@ fn build() -> PathBuf {
     );
     let test = std::env::current_exe().expect("a test has a path");
     // target/debug/deps/it-0123456789abcdef -> target/debug/gatehouse
-    let directory = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests live two levels down");
+    let directory = test.parent().and_then(Path::parent).expect("tests live two levels down");
     directory.join("gatehouse")
 }

@@ -31,11 +31,7 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
         if let Some(value) = condition() {
             return value;
         }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{what}: not seen within {} s",
-            PATIENCE.as_secs()
-        );
+        assert!(start.elapsed() < PATIENCE, "{what}: not seen within {} s", PATIENCE.as_secs());
         std::thread::sleep(GLANCE);
     }
 }

@@ -26,11 +26,7 @@ impl Process {
     /// If the program is not installed or cannot be started.
     #[must_use]
     pub fn start(program: &Path, args: &[&str], log: PathBuf) -> Self {
-        let name = program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let out = std::fs::File::create(&log).expect("a log file in the test's directory");
         let err = out.try_clone().expect("a second handle of the log");
         let child = Command::new(find("setpriv", "util-linux"))
@@ -72,12 +68,7 @@ impl Process {
             if let Some(status) = ended {
                 panic!("{}: ended ({status}) before {what}\n{}", self.name, tail(&output));
             }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{}: no {what}\n{}",
-                self.name,
-                tail(&output)
-            );
+            assert!(start.elapsed() < PATIENCE, "{}: no {what}\n{}", self.name, tail(&output));
             std::thread::sleep(GLANCE);
         }
     }
@@ -87,9 +78,7 @@ impl Process {
     /// # Panics
     /// As [`Self::wait_output`].
     pub fn wait_for(&mut self, text: &str) {
-        self.wait_output(&format!("{text:?} in its output"), |output| {
-            output.contains(text).then_some(())
-        });
+        self.wait_output(&format!("{text:?} in its output"), |output| output.contains(text).then_some(()));
     }
 
     /// Waits for its end.
@@ -134,12 +123,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!(
-                "--- output of {} ({})\n{}",
-                self.name,
-                self.log.display(),
-                tail(&self.output())
-            );
+            println!("--- output of {} ({})\n{}", self.name, self.log.display(), tail(&self.output()));
         }
     }
 }

@@ -40,8 +40,7 @@ impl Scenario {
     /// Expects a final response; provisional ones may come before.
     #[must_use]
     pub fn expect(self, status: u16) -> Self {
-        self.provisional()
-            .line(&format!("<recv response=\"{status}\" rrs=\"true\"/>"))
+        self.provisional().line(&format!("<recv response=\"{status}\" rrs=\"true\"/>"))
     }
 
     /// Expects a 401 whose challenge the next request answers with `[authentication …]`.
@@ -105,12 +104,7 @@ pub fn from_specification(message: &str, dialog: &str) -> String {
     let (head, body) = message.split_once("\n\n").unwrap_or((&message, ""));
     let mut out = String::new();
     for line in head.lines() {
-        let name = line
-            .split(':')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let name = line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
         match name.as_str() {
             "via" => {
                 let (before, after) = line.split_once("branch=").unwrap_or((line, ""));
@@ -159,19 +153,15 @@ impl Sipp {
     #[must_use]
     pub fn start(place: &Place, stand: Stand<'_>, scenario: Scenario) -> Self {
         let file = |what: &str| place.file(&format!("{}.{what}", stand.name));
-        let xml = place.write(
-            &format!("{}.xml", stand.name),
-            scenario.line("</scenario>").xml.replace("\r\n", "\n"),
-        );
+        let xml = place
+            .write(&format!("{}.xml", stand.name), scenario.line("</scenario>").xml.replace("\r\n", "\n"));
         let (messages, errors) = (file("messages"), file("errors"));
         let paths = [&xml, &messages, &errors].map(|path| path.to_string_lossy().into_owned());
         let address = stand.address.to_string();
         let mode = if stand.transport == "tcp" { "t1" } else { "u1" };
         let remote = stand.remote.map(|remote| remote.to_string());
         let mut args: Vec<&str> = remote.as_deref().into_iter().collect();
-        args.extend([
-            "-sf", &paths[0], "-i", &address, "-p", "5060", "-t", mode, "-m", "1",
-        ]);
+        args.extend(["-sf", &paths[0], "-i", &address, "-p", "5060", "-t", mode, "-m", "1"]);
         args.extend(["-nostdin", "-trace_msg", "-message_file", &paths[1]]);
         args.extend(["-trace_err", "-error_file", &paths[2]]);
         args.extend(["-timeout", "80s", "-timeout_error", "-recv_timeout", "60000"]);
@@ -180,11 +170,7 @@ impl Sipp {
         if stand.remote.is_none() {
             wait_open(stand);
         }
-        Self {
-            process,
-            messages,
-            errors,
-        }
+        Self { process, messages, errors }
     }
 
     /// Waits for the end of the scenario and returns every message sent and received.
@@ -207,9 +193,7 @@ impl Sipp {
             return Ok(trace::sipp(&log));
         }
         let errors = read(&self.errors);
-        Err(format!(
-            "SIPp scenario failed ({status})\n{errors}\nmessages:\n{log}"
-        ))
+        Err(format!("SIPp scenario failed ({status})\n{errors}\nmessages:\n{log}"))
     }
 }
 

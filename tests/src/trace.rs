@@ -16,11 +16,7 @@ impl Message {
         let text = text.replace("\r\n", "\n");
         let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
         let head: Vec<String> = head.lines().map(str::to_owned).collect();
-        (head.first()?.contains("SIP/2.0")).then(|| Self {
-            inbound,
-            head,
-            body: body.to_owned(),
-        })
+        (head.first()?.contains("SIP/2.0")).then(|| Self { inbound, head, body: body.to_owned() })
     }
 
     /// The request or status line.
@@ -32,9 +28,7 @@ impl Message {
     /// Whether it is a request with this method.
     #[must_use]
     pub fn is_request(&self, method: &str) -> bool {
-        self.start_line()
-            .strip_prefix(method)
-            .is_some_and(|rest| rest.starts_with(' '))
+        self.start_line().strip_prefix(method).is_some_and(|rest| rest.starts_with(' '))
     }
 
     /// The status of a response.
