@@ -8,12 +8,16 @@
 //! reads a clock, opens a socket or draws randomness.
 
 pub mod auth;
+pub mod cpim;
 pub mod edit;
+pub mod features;
 pub mod frame;
 pub mod header;
 pub mod index;
+pub mod items;
 pub mod message;
 pub mod method;
+pub mod multipart;
 pub mod name_addr;
 pub mod params;
 pub mod text;
@@ -26,6 +30,7 @@ pub mod write;
 pub use auth::{AuthParam, AuthParams};
 pub use header::HeaderId;
 pub use index::{Field, Index, Limits, ParseError, parse, salvage};
+pub use items::{Item, RAck, Reason, Refresher, SessionExpires, Warning};
 pub use message::{Element, Elements, Message, MessageBuf};
 pub use method::Method;
 pub use name_addr::NameAddr;
