@@ -5,11 +5,8 @@
 
 use crate::anchor::SdpPlace;
 use crate::validate::Reject;
-use sip::multipart::{self, Part};
-use sip::{HeaderId, MediaType, Message, Method};
-use smallvec::SmallVec;
-use wire::bytes_class::trim;
-use wire::{Cause, Span};
+use sip::{HeaderId, MediaType, Message, Method, cpim, multipart};
+use wire::Cause;
 
 /// Checks the body of a request from a UE.
 ///
@@ -29,7 +26,7 @@ pub fn check(message: Message<'_>) -> Result<(), Reject> {
     };
     check_type(&media_type).map_err(at_type)?;
     if is_mixed(&media_type) {
-        return check_parts(message, &media_type).map_err(at_type);
+        return check_parts(message).map_err(at_type);
     }
     check_leaf(&media_type, message.body()).map_err(at_type)
 }
@@ -43,10 +40,7 @@ pub fn sdp_place(message: Message<'_>) -> Result<Option<SdpPlace>, Cause> {
     if body.is_empty() {
         return Ok(None);
     }
-    let whole = SdpPlace {
-        body: message.body_span(),
-        part_length: None,
-    };
+    let whole = SdpPlace { body: message.body_span(), part_length: None };
     let Some(media_type) = message.content_type()? else {
         // R70: an ACK body without a type is tried as SDP.
         let is_sdp = message.method() == Method::Ack && body.starts_with(b"v=0");
@@ -58,17 +52,10 @@ pub fn sdp_place(message: Message<'_>) -> Result<Option<SdpPlace>, Cause> {
     if !is_mixed(&media_type) {
         return Ok(None);
     }
-    let Some(boundary) = media_type.boundary() else {
-        return Ok(None);
-    };
-    let base = message.body_span().start as usize;
-    for part in multipart::split(body, boundary) {
+    for part in multipart::parts(message)? {
         let part = part?;
         if part.content_type().is_some_and(|t| is(&t, b"application", b"sdp")) {
-            return Ok(Some(SdpPlace {
-                body: part.body_span.shifted(base),
-                part_length: part.content_length_span.map(|span| span.shifted(base)),
-            }));
+            return Ok(Some(SdpPlace { body: part.body_span, part_length: part.content_length_span() }));
         }
     }
     Ok(None)
@@ -86,10 +73,9 @@ fn check_type(media_type: &MediaType<'_>) -> Result<(), Cause> {
 }
 
 /// R36, and R41 inside the parts.
-fn check_parts(message: Message<'_>, media_type: &MediaType<'_>) -> Result<(), Cause> {
-    let boundary = media_type.boundary().ok_or(Cause::MissingBoundary)?;
+fn check_parts(message: Message<'_>) -> Result<(), Cause> {
     let mut seen = [false; SINGLE.len()];
-    for part in multipart::split(message.body(), boundary) {
+    for part in multipart::parts(message)? {
         let part = part?;
         let Some(part_type) = part.content_type() else {
             continue;
@@ -99,48 +85,16 @@ fn check_parts(message: Message<'_>, media_type: &MediaType<'_>) -> Result<(), C
         {
             return Err(Cause::DuplicateBodyPart);
         }
-        check_leaf(&part_type, part_body(&part))?;
+        check_leaf(&part_type, part.body())?;
     }
     Ok(())
 }
 
 fn check_leaf(media_type: &MediaType<'_>, body: &[u8]) -> Result<(), Cause> {
     match is(media_type, b"message", b"cpim") {
-        true => check_cpim(body),
+        true => cpim::check(body), // R41
         false => Ok(()),
     }
-}
-
-/// R41: no field twice in one header block of a CPIM message.
-///
-/// A block ends with an empty line; the first is the message's, the second describes its content.
-/// What is not `name: value` is no field (R42). RFC 3862 would let some fields repeat, the
-/// specification does not.
-fn check_cpim(body: &[u8]) -> Result<(), Cause> {
-    let mut names = SmallVec::<[&[u8]; 16]>::new();
-    let mut blocks = 0;
-    for line in body.split(|&b| b == b'\n') {
-        if trim(line).is_empty() {
-            blocks += usize::from(!names.is_empty());
-            names.clear();
-            if blocks == CPIM_BLOCKS {
-                break;
-            }
-            continue;
-        }
-        let Some(colon) = memchr::memchr(b':', line) else {
-            continue;
-        };
-        let name = trim(&line[..colon]);
-        if names.iter().any(|n| n.eq_ignore_ascii_case(name)) {
-            return Err(Cause::DuplicateCpimHeader);
-        }
-        if names.len() == CPIM_FIELDS_MAX {
-            return Ok(());
-        }
-        names.push(name);
-    }
-    Ok(())
 }
 
 fn is_mixed(media_type: &MediaType<'_>) -> bool {
@@ -175,9 +129,3 @@ const SUPPORTED: [(&[u8], &[u8]); 12] = [
     (b"application", b"cloudfile+xml"),
     (b"application", b"commonextension+xml"),
 ];
-
-/// The message's own header block and that of its content.
-const CPIM_BLOCKS: usize = 2;
-
-/// Above any sensible block; the comparison of names is quadratic.
-const CPIM_FIELDS_MAX: usize = 64;

@@ -305,11 +305,7 @@ impl<'a> Dialled<'a> {
     }
 
     fn of(shape: Shape<'a>, number: &[u8], params: &'a [u8]) -> Option<Self> {
-        Some(Self {
-            shape,
-            number: Number::read(number)?,
-            params,
-        })
+        Some(Self { shape, number: Number::read(number)?, params })
     }
 
     fn is_bare(&self) -> bool {
@@ -317,10 +313,7 @@ impl<'a> Dialled<'a> {
     }
 
     fn params(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.params
-            .split(|&b| b == b';')
-            .map(trim)
-            .filter(|p| !p.is_empty())
+        self.params.split(|&b| b == b';').map(trim).filter(|p| !p.is_empty())
     }
 
     fn context(&self) -> Context<'a> {
@@ -356,9 +349,7 @@ impl Number {
 /// The global number in a URI, as its digits without the `+`.
 fn number_of(uri: &[u8]) -> Option<Digits> {
     let uri = trim(uri);
-    let rest = [&b"tel:"[..], b"sip:", b"sips:"]
-        .iter()
-        .find_map(|scheme| after_scheme(uri, scheme))?;
+    let rest = [&b"tel:"[..], b"sip:", b"sips:"].iter().find_map(|scheme| after_scheme(uri, scheme))?;
     let (user, _) = split_at_byte(rest, b'@');
     let (number, _) = split_at_byte(user, b';');
     let number = Number::read(number)?;
@@ -381,10 +372,7 @@ fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
 
 /// Whether what follows the user part says `user=phone`; without it the user is a name (RFC 3261 §19.1.1).
 fn is_phone(after: &[u8]) -> bool {
-    after
-        .split(|&b| b == b';')
-        .skip(1)
-        .any(|param| trim(param).eq_ignore_ascii_case(b"user=phone"))
+    after.split(|&b| b == b';').skip(1).any(|param| trim(param).eq_ignore_ascii_case(b"user=phone"))
 }
 
 fn context_in(param: &[u8]) -> Option<&[u8]> {
@@ -415,10 +403,7 @@ impl Patterns {
 
 fn head_matches(pattern: &[u8], digits: &[u8]) -> bool {
     pattern.len() <= digits.len()
-        && pattern
-            .iter()
-            .zip(digits)
-            .all(|(p, d)| p == d || matches!(p, b'x' | b'X'))
+        && pattern.iter().zip(digits).all(|(p, d)| p == d || matches!(p, b'x' | b'X'))
 }
 
 #[cfg(test)]
@@ -431,11 +416,7 @@ mod tests {
     }
 
     fn china(output: NumberOutput) -> NumberPlan {
-        let settings = Settings {
-            area_code: "10".into(),
-            output,
-            ..Settings::default()
-        };
+        let settings = Settings { area_code: "10".into(), output, ..Settings::default() };
         NumberPlan::new(&settings, "ims.example.net")
     }
 
@@ -492,15 +473,9 @@ mod tests {
                 ("tel:028880001;phone-context=+86755", "tel:+8628880001"),
                 ("tel:28880001;phone-context=+852", "tel:+85228880001"),
                 ("tel:28880001;phone-context=ims.example.net", "tel:+8675528880001"),
-                (
-                    "tel:28880001;phone-context=bj.ims.example.net",
-                    "tel:+8675528880001",
-                ),
+                ("tel:28880001;phone-context=bj.ims.example.net", "tel:+8675528880001"),
                 ("tel:28880001;phone-context=elsewhere.example", "-"),
-                (
-                    "tel:28880001;isub=1;phone-context=+86",
-                    "tel:+8675528880001;isub=1",
-                ),
+                ("tel:28880001;isub=1;phone-context=+86", "tel:+8675528880001;isub=1"),
                 ("sip:28880001@d;user=phone", "sip:+8675528880001@d;user=phone"),
                 (
                     "sip:28880001;phone-context=+86@d:5060;lr;User=Phone",

@@ -90,10 +90,7 @@ impl TokenKeys {
     /// Starts with one key; `id` tells it from those before and after it.
     #[must_use]
     pub fn new(id: u8, key: &[u8; 32]) -> Self {
-        Self {
-            current: TokenKey::new(id, key),
-            previous: None,
-        }
+        Self { current: TokenKey::new(id, key), previous: None }
     }
 
     /// Seals with `key` from here on; what the key before it sealed still opens.
@@ -117,10 +114,7 @@ impl TokenKeys {
         let mut sealed = [0; SEALED_MAX];
         sealed[0] = self.current.id;
         random.fill(&mut sealed[1..HEAD]);
-        let mut plain = Writer {
-            room: &mut sealed[HEAD..],
-            len: 0,
-        };
+        let mut plain = Writer { room: &mut sealed[HEAD..], len: 0 };
         write_token(token, &mut plain);
         let plain_end = HEAD + plain.len;
         let nonce = nonce_of(&sealed).expect("the room is longer than a nonce");
@@ -166,10 +160,7 @@ struct TokenKey {
 impl TokenKey {
     fn new(id: u8, key: &[u8; 32]) -> Self {
         let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("the key has 32 bytes");
-        Self {
-            id,
-            key: LessSafeKey::new(key),
-        }
+        Self { id, key: LessSafeKey::new(key) }
     }
 }
 
@@ -272,10 +263,7 @@ fn read_flow(from: &mut Reader<'_>) -> Option<FlowPath> {
         6 => IpAddr::V6(Ipv6Addr::from(from.take::<16>()?)),
         _ => return None,
     };
-    Some(FlowPath::Datagram {
-        socket,
-        peer: SocketAddr::new(ip, port),
-    })
+    Some(FlowPath::Datagram { socket, peer: SocketAddr::new(ip, port) })
 }
 
 struct Writer<'a> {
@@ -364,38 +352,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn flow(flow: FlowPath) -> FlowToken {
-        FlowToken {
-            node: 7,
-            shard: ShardId(3),
-            flow,
-            binding: BindingId {
-                slot: 70_000,
-                generation: 2,
-            },
-        }
+        FlowToken { node: 7, shard: ShardId(3), flow, binding: BindingId { slot: 70_000, generation: 2 } }
     }
 
     fn stream() -> FlowPath {
-        FlowPath::Stream(StreamId {
-            slot: 12,
-            generation: 9,
-        })
+        FlowPath::Stream(StreamId { slot: 12, generation: 9 })
     }
 
     fn datagram(peer: &str) -> FlowPath {
-        FlowPath::Datagram {
-            socket: SocketId(1),
-            peer: peer.parse().unwrap(),
-        }
+        FlowPath::Datagram { socket: SocketId(1), peer: peer.parse().unwrap() }
     }
 
     fn dialog(route: &[u8]) -> Token<'_> {
         Token::Dialog(DialogToken {
             flow: flow(stream()),
-            dialog: DialogId {
-                slot: 1,
-                generation: u32::MAX,
-            },
+            dialog: DialogId { slot: 1, generation: u32::MAX },
             route,
         })
     }
@@ -411,10 +382,7 @@ mod tests {
     }
 
     fn refused(keys: &TokenKeys, text: &[u8]) {
-        assert_eq!(
-            keys.open(text, &mut TokenRoom::default()),
-            Err(Cause::BadFlowToken)
-        );
+        assert_eq!(keys.open(text, &mut TokenRoom::default()), Err(Cause::BadFlowToken));
     }
 
     #[test]
@@ -429,10 +397,7 @@ mod tests {
         ] {
             let text = sealed(&keys, &token);
             assert!(text.len() <= chars_max, "{} characters", text.len());
-            assert!(
-                wire::bytes_class::all(&text, wire::bytes_class::TOKEN),
-                "token characters only"
-            );
+            assert!(wire::bytes_class::all(&text, wire::bytes_class::TOKEN), "token characters only");
             opens_to(&keys, &text, &token);
         }
     }

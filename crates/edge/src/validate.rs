@@ -4,6 +4,7 @@
 //! nothing works without is hard (400); the rest is soft: counted, and rejected only in strict mode.
 
 use crate::{bodies, number};
+use sip::uri::Scheme;
 use sip::{HeaderId, Message, Method};
 use wire::{Cause, bytes_class};
 
@@ -20,10 +21,7 @@ impl Reject {
     /// A fault of one field.
     #[must_use]
     pub const fn at(cause: Cause, field: HeaderId) -> Self {
-        Self {
-            cause,
-            field: Some(field),
-        }
+        Self { cause, field: Some(field) }
     }
 
     /// A fault of the start line.
@@ -46,7 +44,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Hops left; `None` if the field is absent and the default stands for it (R33).
-    pub max_forwards: Option<u32>,
+    pub max_forwards: Option<u8>,
     /// Fields that the tables want and that are missing.
     pub soft_faults: u32,
 }
@@ -62,10 +60,7 @@ pub fn request_from_access(message: Message<'_>, mode: Mode) -> Result<Verdict, 
     empty_fields(message, mode)?;
     bodies::check(message)?;
     let soft_faults = soft(message, mode)?;
-    Ok(Verdict {
-        max_forwards,
-        soft_faults,
-    })
+    Ok(Verdict { max_forwards, soft_faults })
 }
 
 /// Checks a request from the core: only what the edge itself cannot do without. Body rules are the
@@ -75,18 +70,13 @@ pub fn request_from_access(message: Message<'_>, mode: Mode) -> Result<Verdict, 
 /// The first hard fault.
 pub fn request_from_core(message: Message<'_>) -> Result<Verdict, Reject> {
     let max_forwards = basics(message)?;
-    Ok(Verdict {
-        max_forwards,
-        soft_faults: u32::from(bodies::check(message).is_err()),
-    })
+    Ok(Verdict { max_forwards, soft_faults: u32::from(bodies::check(message).is_err()) })
 }
 
 /// RFC 3261 §8.1.1: the fields that no request works without, each once.
-fn basics(message: Message<'_>) -> Result<Option<u32>, Reject> {
+fn basics(message: Message<'_>) -> Result<Option<u8>, Reject> {
     for field in ONCE {
-        if message.count(field) > 1 {
-            return Err(Reject::at(Cause::DuplicateHeader, field));
-        }
+        message.single(field).map_err(|cause| Reject::at(cause, field))?;
     }
     let fault = |field: HeaderId| move |cause: Cause| Reject::at(cause, field);
     message.top_via().map_err(fault(HeaderId::Via))?;
@@ -112,10 +102,10 @@ fn method_fields(message: Message<'_>) -> Result<(), Reject> {
         Method::Subscribe | Method::Notify => HeaderId::Event,
         _ => return Ok(()),
     };
-    match message.count(field) {
-        0 => Err(Reject::at(Cause::MissingHeader, field)),
-        1 => Ok(()),
-        _ => Err(Reject::at(Cause::DuplicateHeader, field)),
+    match message.single(field) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Reject::at(Cause::MissingHeader, field)),
+        Err(cause) => Err(Reject::at(cause, field)),
     }
 }
 
@@ -134,9 +124,7 @@ fn empty_fields(message: Message<'_>, mode: Mode) -> Result<(), Reject> {
 
 /// R33: the tables of requirements §10, for requests outside a dialog.
 fn soft(message: Message<'_>, mode: Mode) -> Result<u32, Reject> {
-    let mut missing = wanted(message)
-        .iter()
-        .filter(|&&field| message.count(field) == 0);
+    let mut missing = wanted(message).iter().filter(|&&field| !message.has(field));
     match (mode, missing.next()) {
         (_, None) => Ok(0),
         (Mode::Strict, Some(&field)) => Err(Reject::at(Cause::MissingHeader, field)),
@@ -169,12 +157,9 @@ fn wanted(message: Message<'_>) -> &'static [HeaderId] {
             HeaderId::ContentType,
         ],
         Method::Invite => &[HeaderId::ContentType],
-        Method::Refer if is_messaging(message) => &[
-            HeaderId::Contact,
-            HeaderId::AcceptContact,
-            HeaderId::ConversationId,
-            HeaderId::ContributionId,
-        ],
+        Method::Refer if is_messaging(message) => {
+            &[HeaderId::Contact, HeaderId::AcceptContact, HeaderId::ConversationId, HeaderId::ContributionId]
+        }
         Method::Refer => &[HeaderId::Contact],
         Method::Subscribe | Method::Options => &[HeaderId::Contact, HeaderId::AcceptContact],
         _ => &[],
@@ -183,7 +168,7 @@ fn wanted(message: Message<'_>) -> &'static [HeaderId] {
 
 /// Messaging requests name a service; calls (section 6 of the source) name none.
 fn is_messaging(message: Message<'_>) -> bool {
-    message.count(HeaderId::AcceptContact) + message.count(HeaderId::PPreferredService) > 0
+    message.has(HeaderId::AcceptContact) || message.has(HeaderId::PPreferredService)
 }
 
 fn is_imdn(message: Message<'_>) -> bool {
@@ -197,12 +182,15 @@ fn request_uri(uri: &[u8]) -> Result<(), Reject> {
     }
     let parsed = sip::uri::parse(uri).map_err(Reject::line)?;
     match parsed.scheme {
-        sip::uri::Scheme::Sip | sip::uri::Scheme::Sips => match bytes_class::all(parsed.host, bytes_class::HOST) {
+        // Quirk q05: a placeholder is no host.
+        Scheme::Sip | Scheme::Sips => match bytes_class::all(parsed.host, bytes_class::HOST) {
             true => Ok(()),
-            false => Err(Reject::line(Cause::BadRequestUri)), // quirk q05
+            false => Err(Reject::line(Cause::BadRequestUri)),
         },
-        sip::uri::Scheme::Tel | sip::uri::Scheme::Urn => Ok(()),
-        _ => Err(Reject::line(Cause::BadUriScheme)),
+        Scheme::Tel => Ok(()),
+        Scheme::Other if parsed.scheme_text.eq_ignore_ascii_case(b"urn") => Ok(()), // RFC 5031: emergency
+        Scheme::Bare => Err(Reject::line(Cause::BadRequestUri)),
+        Scheme::Other => Err(Reject::line(Cause::BadUriScheme)),
     }
 }
 
@@ -226,3 +214,152 @@ const MAY_BE_EMPTY: [HeaderId; 7] = [
     HeaderId::Subject,
     HeaderId::Organization,
 ];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/");
+
+    fn vector(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{VECTORS}{name}")).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    fn verdict(bytes: &[u8], mode: Mode) -> Result<Verdict, Reject> {
+        let mut index = sip::Index::default();
+        let message =
+            sip::parse(bytes, &sip::Limits::default(), &mut index).map_err(|e| Reject::line(e.cause))?;
+        request_from_access(message, mode)
+    }
+
+    /// Every request of the specification that a UE sends is served, whatever its figures leave out.
+    #[test]
+    fn every_printed_request_of_a_ue_passes() {
+        let index = String::from_utf8(vector("index.tsv")).unwrap();
+        let mut seen = 0;
+        for line in index.lines() {
+            let mut columns = line.split('\t');
+            let (name, direction) = (columns.next().unwrap(), columns.next());
+            let quirk = name.starts_with("quirks/");
+            if direction != Some("UE->edge") || quirk || !name.ends_with(".sip") {
+                continue;
+            }
+            let bytes = vector(name);
+            if bytes.starts_with(b"SIP/2.0") {
+                continue;
+            }
+            let got = verdict(&bytes, Mode::Lenient);
+            assert!(got.is_ok(), "{name}: {got:?}");
+            seen += 1;
+        }
+        assert!(seen > 30, "the index lists {seen} requests");
+    }
+
+    #[test]
+    fn quirks_are_judged_as_the_index_says() {
+        let at = |cause, field| Some(Reject::at(cause, field));
+        for (name, expected) in [
+            ("n01-dup-cpim-part", at(Cause::DuplicateBodyPart, HeaderId::ContentType)),
+            ("n02-no-boundary-multipart", at(Cause::MissingBoundary, HeaderId::ContentType)),
+            ("n03-boundary-on-other-type", at(Cause::UnexpectedBoundary, HeaderId::ContentType)),
+            ("n04-unsupported-type", at(Cause::UnsupportedMediaType, HeaderId::ContentType)),
+            ("n05-body-without-content-type", at(Cause::MissingContentType, HeaderId::ContentType)),
+            ("n06-dup-cpim-header", at(Cause::DuplicateCpimHeader, HeaderId::ContentType)),
+            ("n07-empty-optional-header", at(Cause::EmptyHeader, HeaderId::PPreferredIdentity)),
+            ("n08-missing-cseq", at(Cause::BadCseq, HeaderId::CSeq)),
+            ("n09-dup-sdp-part", at(Cause::DuplicateBodyPart, HeaderId::ContentType)),
+            ("q01-unterminated-quote", None),
+            ("q04-double-accept-contact", None),
+            ("q06-to-without-scheme", None),
+            ("q09-refer-to-no-brackets", None),
+            ("q11-curly-quotes-missing-semicolon", None),
+            ("q14-multipart-broken-public-account", at(Cause::BadMultipart, HeaderId::ContentType)),
+            ("q15-multipart-without-boundaries", at(Cause::BadMultipart, HeaderId::ContentType)),
+            ("q19-unquoted-nonce-expression", None),
+            ("q20-duplicate-contribution-id", None),
+        ] {
+            let got = verdict(&vector(&format!("quirks/{name}.sip")), Mode::Lenient);
+            assert_eq!(got.err(), expected, "{name}");
+        }
+        // A blank inside the Request-URI is found by the parser already.
+        let q05 = verdict(&vector("quirks/q05-request-uri-space-placeholder.sip"), Mode::Lenient);
+        assert_eq!(q05.unwrap_err().cause.status(), Some(400));
+    }
+
+    const HEAD: &str = "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n\
+                        Call-ID: c@h\r\nCSeq: 1 ";
+
+    fn judged(method: &str, uri: &str, rest: &str, mode: Mode) -> Result<Verdict, Reject> {
+        let text = format!("{method} {uri} SIP/2.0\r\n{HEAD}{method}\r\n{rest}\r\n");
+        verdict(text.as_bytes(), mode)
+    }
+
+    #[test]
+    fn the_hard_set_names_its_field() {
+        let at = |cause, field| Some(Reject::at(cause, field));
+        for (method, rest, expected) in [
+            ("OPTIONS", "", None),
+            ("REFER", "", at(Cause::MissingHeader, HeaderId::ReferTo)),
+            ("REFER", "Refer-To: <sip:x>\r\nr: <sip:y>\r\n", at(Cause::DuplicateHeader, HeaderId::ReferTo)),
+            ("SUBSCRIBE", "", at(Cause::MissingHeader, HeaderId::Event)),
+            ("NOTIFY", "", at(Cause::MissingHeader, HeaderId::Event)),
+            ("NOTIFY", "o: conference\r\n", None),
+            ("OPTIONS", "t: <sip:c@h>\r\n", at(Cause::DuplicateHeader, HeaderId::To)),
+            ("OPTIONS", "Max-Forwards: 0\r\n", at(Cause::TooManyHops, HeaderId::MaxForwards)),
+            ("OPTIONS", "Max-Forwards: x\r\n", at(Cause::BadMaxForwards, HeaderId::MaxForwards)),
+            ("OPTIONS", "Max-Forwards: 1\r\n", None),
+            ("OPTIONS", "Event:\r\n", at(Cause::EmptyHeader, HeaderId::Event)),
+            ("OPTIONS", "Supported:\r\nSubject: \r\nX-Unknown:\r\n", None),
+        ] {
+            let got = judged(method, "sip:b@h", rest, Mode::Lenient);
+            assert_eq!(got.err(), expected, "{method} {rest}");
+        }
+    }
+
+    #[test]
+    fn request_uris_are_judged_by_scheme_and_host() {
+        for (uri, cause) in [
+            ("sip:b@h", None),
+            ("sips:b@[2001:db8::1]:5061", None),
+            ("tel:+861008699999", None),
+            ("+861008699999", None),
+            ("10086", None),
+            ("urn:service:sos", None),
+            ("http://h/", Some(Cause::BadUriScheme)),
+            ("sip:b@as(1..n).h", Some(Cause::BadRequestUri)),
+            ("sip:", Some(Cause::BadRequestUri)),
+        ] {
+            let got = judged("OPTIONS", uri, "", Mode::Lenient);
+            assert_eq!(got.err().map(|r| r.cause), cause, "{uri}");
+        }
+    }
+
+    /// R33: what is only mandatory on paper is counted, and rejected in strict mode.
+    #[test]
+    fn soft_faults_are_counted_or_rejected() {
+        let rest = "Contact: <sip:a@h>\r\nMax-Forwards: 70\r\n";
+        let lenient = judged("SUBSCRIBE", "sip:b@h", &format!("{rest}Event: x\r\n"), Mode::Lenient);
+        assert_eq!(lenient.map(|v| v.soft_faults), Ok(1));
+        let strict = judged("SUBSCRIBE", "sip:b@h", &format!("{rest}Event: x\r\n"), Mode::Strict);
+        assert_eq!(strict, Err(Reject::at(Cause::MissingHeader, HeaderId::AcceptContact)));
+        let strict = judged("INFO", "sip:b@h", &format!("{rest}Supported:\r\n"), Mode::Strict);
+        assert_eq!(strict, Err(Reject::at(Cause::EmptyHeader, HeaderId::Supported)));
+    }
+
+    /// R42: from the core a body fault is only counted.
+    #[test]
+    fn the_core_is_not_held_to_the_body_rules() {
+        let bytes = vector("quirks/q14-multipart-broken-public-account.sip");
+        let mut index = sip::Index::default();
+        let message = sip::parse(&bytes, &sip::Limits::default(), &mut index).unwrap();
+        assert_eq!(request_from_core(message).map(|v| v.soft_faults), Ok(1));
+    }
+
+    #[test]
+    fn an_ack_without_content_type_is_no_fault() {
+        let bytes = vector("quirks/q17-ack-body-without-content-type.sip");
+        let got = verdict(&bytes, Mode::Lenient);
+        assert_eq!(got.map(|v| v.soft_faults), Ok(0));
+    }
+}

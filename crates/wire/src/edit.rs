@@ -54,10 +54,7 @@ impl EditList {
     /// Where the list stands, for `rewind`.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            edits: self.edits.len(),
-            fresh: self.fresh.len(),
-        }
+        Checkpoint { edits: self.edits.len(), fresh: self.fresh.len() }
     }
 
     /// Forgets the edits made since `to`; not after `gather`, which puts them in order.

@@ -3,28 +3,15 @@ use super::*;
 const UE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(50, 51, 120, 82));
 
 fn point(realm: Realm, transport: Transport, advertised: &str) -> MsrpPoint {
-    MsrpPoint {
-        realm,
-        transport,
-        advertised: advertised.parse().unwrap(),
-    }
+    MsrpPoint { realm, transport, advertised: advertised.parse().unwrap() }
 }
 
 fn terms(points: &[MsrpPoint], ue_transport: Transport) -> Terms<'_> {
-    Terms {
-        points,
-        ue: UE,
-        ue_transport,
-        idle_max: Duration::from_secs(600),
-        message_bytes_max: u64::MAX,
-    }
+    Terms { points, ue: UE, ue_transport, idle_max: Duration::from_secs(600), message_bytes_max: u64::MAX }
 }
 
 fn points(access: &str, core: &str) -> Vec<MsrpPoint> {
-    vec![
-        point(Realm::Access, Transport::Tcp, access),
-        point(Realm::Core, Transport::Tcp, core),
-    ]
+    vec![point(Realm::Access, Transport::Tcp, access), point(Realm::Core, Transport::Tcp, core)]
 }
 
 /// `sdp` as the body of a message.
@@ -44,10 +31,7 @@ fn edited<T>(
     let bytes = message_with(sdp);
     let mut index = sip::Index::default();
     let message = sip::parse(&bytes, &sip::Limits::default(), &mut index).unwrap();
-    let place = SdpPlace {
-        body: message.body_span(),
-        part_length: None,
-    };
+    let place = SdpPlace { body: message.body_span(), part_length: None };
     let mut edits = EditList::new();
     let got = edit(message, place, &mut edits)?;
     let mut out = Vec::new();
@@ -71,10 +55,7 @@ fn answer(offer: &Offer, sdp: &[u8], terms: &Terms<'_>) -> (Answer, String) {
 }
 
 fn id(n: usize) -> Option<MediaId> {
-    Some(MediaId {
-        slot: n as u32,
-        generation: 0,
-    })
+    Some(MediaId { slot: n as u32, generation: 0 })
 }
 
 macro_rules! pair {
@@ -127,20 +108,14 @@ fn a_chat_that_the_core_offers() {
     assert_eq!(to_ue, pair!("term-offer.ue.sdp"));
     let reserved = offer.sessions(None, &terms, id).unwrap();
     assert_eq!(reserved[0].access.remote_path, None);
-    assert_eq!(
-        reserved[0].access.local_path,
-        "msrp://182.3.1.7:40408/hw9WXfVRvWfAXj;tcp"
-    );
+    assert_eq!(reserved[0].access.local_path, "msrp://182.3.1.7:40408/hw9WXfVRvWfAXj;tcp");
     let (answer, to_core) = answer(&offer, pair!("term-answer.ue.sdp").as_bytes(), &terms);
     assert_eq!(to_core, pair!("term-answer.core.sdp"));
     let committed = offer.sessions(Some(&answer), &terms, id).unwrap();
     assert_eq!(committed[0].core.local_path, "msrp://182.2.1.4:36516/10210;tcp");
     assert_eq!(
         committed[0].core.opening,
-        Opening::Dial {
-            transport: Transport::Tcp,
-            peer: "182.1.1.64:7654".parse().unwrap()
-        }
+        Opening::Dial { transport: Transport::Tcp, peer: "182.1.1.64:7654".parse().unwrap() }
     );
     let mut commands = Vec::new();
     reconcile(&reserved, &committed, Cause::Bye, &mut commands);
@@ -165,16 +140,10 @@ fn other_media_are_refused_beside_msrp_and_alone() {
     assert!(out.contains("m=audio 0 RTP/AVP 0\r\n"), "{out}");
     assert_eq!(mixed.msrp_count(), 1);
     assert!(!out.contains("10.0.0.1"), "no address of the UE: {out}");
-    for (media, by) in [
-        (AUDIO, Realm::Access),
-        (AUDIO, Realm::Core),
-        ("m=message 0 TCP/MSRP *\r\n", Realm::Access),
-    ] {
-        assert_eq!(
-            offer(&sdp(media), by, &terms).err(),
-            Some(Cause::NotAcceptableMedia),
-            "{media}"
-        );
+    for (media, by) in
+        [(AUDIO, Realm::Access), (AUDIO, Realm::Core), ("m=message 0 TCP/MSRP *\r\n", Realm::Access)]
+    {
+        assert_eq!(offer(&sdp(media), by, &terms).err(), Some(Cause::NotAcceptableMedia), "{media}");
     }
     // The answer keeps the order of the offer's media (RFC 3264 §6).
     let (answered, out) = answer(&mixed, &both, &terms);
@@ -229,22 +198,14 @@ fn the_core_side_opens_as_the_core_says() {
         assert_eq!(matches!(opening, Opening::Dial { .. }), dials, "{core_said}");
         assert_eq!(sessions[0].core.expect_source.is_some(), !dials, "{core_said}");
     }
-    for (core_said, dials) in [
-        ("a=setup:passive\r\n", true),
-        ("", true),
-        ("a=setup:active\r\n", false),
-    ] {
+    for (core_said, dials) in [("a=setup:passive\r\n", true), ("", true), ("a=setup:active\r\n", false)] {
         let (offer, to_core) = offer(&sdp(MSRP), Realm::Access, &terms).unwrap();
         assert!(to_core.contains("a=setup:active"));
         let (answer, to_ue) = answer(&offer, &with(core_said), &terms);
         assert!(to_ue.contains("a=setup:passive"), "{to_ue}");
         let sessions = offer.sessions(Some(&answer), &terms, id).unwrap();
         assert_eq!(sessions[0].access.opening, Opening::Listen);
-        assert_eq!(
-            matches!(sessions[0].core.opening, Opening::Dial { .. }),
-            dials,
-            "{core_said}"
-        );
+        assert_eq!(matches!(sessions[0].core.opening, Opening::Dial { .. }), dials, "{core_said}");
     }
 }
 
@@ -261,10 +222,7 @@ fn tls_ends_at_the_edge_on_either_side() {
     let terms = terms(&points, Transport::Tls);
     let (by_ue, to_core) = offer(&sdp(MSRPS), Realm::Access, &terms).unwrap();
     assert!(to_core.contains("m=message 2955 TCP/MSRP *"), "{to_core}");
-    assert!(
-        to_core.contains("a=path:msrp://192.0.2.8:2955/x;tcp"),
-        "{to_core}"
-    );
+    assert!(to_core.contains("a=path:msrp://192.0.2.8:2955/x;tcp"), "{to_core}");
     assert!(!to_core.contains("fingerprint"), "{to_core}");
     let (_, to_ue) = answer(&by_ue, &sdp(MSRP), &terms);
     assert!(to_ue.contains("m=message 2856 TCP/TLS/MSRP *"), "{to_ue}");
@@ -286,10 +244,7 @@ fn a_ue_on_ipv6_is_told_an_ipv6_address() {
     terms.ue = "2001:db8::99".parse().unwrap();
     let (_, to_ue) = offer(&sdp(MSRP), Realm::Core, &terms).unwrap();
     assert!(to_ue.contains("c=IN IP6 2001:db8::7\r\n"), "{to_ue}");
-    assert!(
-        to_ue.contains("a=path:msrp://[2001:db8::7]:2855/x;tcp\r\n"),
-        "{to_ue}"
-    );
+    assert!(to_ue.contains("a=path:msrp://[2001:db8::7]:2855/x;tcp\r\n"), "{to_ue}");
 }
 
 /// R66: of several hops only the one next to the edge changes; the relay is told the whole path.
@@ -299,10 +254,7 @@ fn a_path_of_several_hops_keeps_the_others() {
     let terms = terms(&points, Transport::Udp);
     let two = MSRP.replace(";tcp", ";tcp msrp://10.0.0.2:7/y;tcp");
     let (offer, to_ue) = offer(&sdp(&two), Realm::Core, &terms).unwrap();
-    assert!(
-        to_ue.contains("a=path:msrp://192.0.2.7:2855/x;tcp msrp://10.0.0.2:7/y;tcp\r\n"),
-        "{to_ue}"
-    );
+    assert!(to_ue.contains("a=path:msrp://192.0.2.7:2855/x;tcp msrp://10.0.0.2:7/y;tcp\r\n"), "{to_ue}");
     let sessions = offer.sessions(None, &terms, id).unwrap();
     assert_eq!(
         sessions[0].core.remote_path.as_deref(),
@@ -319,10 +271,7 @@ fn a_name_in_the_path_is_reached_by_the_connection_line() {
     let sessions = offer.sessions(None, &terms, id).unwrap();
     assert_eq!(
         sessions[0].core.opening,
-        Opening::Dial {
-            transport: Transport::Tcp,
-            peer: "10.0.0.1:9".parse().unwrap()
-        }
+        Opening::Dial { transport: Transport::Tcp, peer: "10.0.0.1:9".parse().unwrap() }
     );
 }
 
@@ -345,11 +294,5 @@ fn a_session_that_is_gone_is_released() {
     let two = offer.sessions(None, &terms, id).unwrap();
     let mut commands = Vec::new();
     reconcile(&two, &two[..1], Cause::Bye, &mut commands);
-    assert_eq!(
-        commands,
-        [MediaCommand::Release {
-            id: id(1).unwrap(),
-            cause: Cause::Bye
-        }]
-    );
+    assert_eq!(commands, [MediaCommand::Release { id: id(1).unwrap(), cause: Cause::Bye }]);
 }
