@@ -124,10 +124,11 @@ impl Offer {
             }
             offer.lines.push(line);
         }
-        if offer.msrp_count() == 0 && sdp.media().next().is_some() {
+        // With every medium switched off there is nothing to refuse (RFC 3264 §8.2).
+        if offer.msrp_count() == 0 && sdp.media().any(|m| !m.is_disabled()) {
             return Err(Cause::NotAcceptableMedia);
         }
-        fix_lengths(message, place, edits);
+        fit_part_length(place, edits);
         Ok(offer)
     }
 
@@ -175,7 +176,7 @@ impl Offer {
             }
             answer.lines.push(line);
         }
-        fix_lengths(message, place, edits);
+        fit_part_length(place, edits);
         Ok(answer)
     }
 
@@ -372,17 +373,14 @@ fn session(
     MsrpSession { id, access, core, idle_max: terms.idle_max, message_bytes_max: terms.message_bytes_max }
 }
 
-/// Writes the new lengths of the part (where it has one) and of the body, in octets.
-fn fix_lengths(message: Message<'_>, place: SdpPlace, edits: &mut EditList) {
+/// Writes the new length of the part, where it has one, in octets. The body's own is fitted when the
+/// message is sent.
+fn fit_part_length(place: SdpPlace, edits: &mut EditList) {
     if let Some(value) = place.part_length {
         let length = place.body.len() as i64 + edits.growth(place.body);
-        edits.replace_with(value, |out| push_length(length, out));
+        let length = u64::try_from(length).unwrap_or_default();
+        edits.replace_with(value, |out| wire::bytes_class::push_decimal(length, out));
     }
-    sip::edit::fit_content_length(message, edits);
-}
-
-fn push_length(length: i64, out: &mut Vec<u8>) {
-    wire::bytes_class::push_decimal(u64::try_from(length).unwrap_or(0), out);
 }
 
 fn transport_of(media: &Media<'_>) -> Transport {

@@ -226,16 +226,14 @@ impl Negotiation {
 
 /// Takes the body off: a description that cannot be anchored must not name the one side to the other.
 ///
-/// The body and its fields must not have been edited before.
+/// The body and its fields must not have been edited before; the length is fitted when the message is sent.
 pub fn strip_body(message: Message<'_>, edits: &mut EditList) {
     edits.remove(message.body_span());
-    for field in message.fields() {
-        match field.id {
-            HeaderId::ContentType | HeaderId::ContentDisposition | HeaderId::ContentEncoding => {
-                edits.remove(field.line);
-            }
-            HeaderId::ContentLength => edits.replace(field.value, b"0"),
-            _ => {}
-        }
+    for id in [HeaderId::ContentType, HeaderId::ContentDisposition, HeaderId::ContentEncoding] {
+        sip::edit::remove_all(message, id, edits);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
