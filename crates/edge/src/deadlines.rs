@@ -18,6 +18,8 @@ pub enum Alarm {
     PartialMessage(StreamId),
     /// A binding that expires, or was reserved and not completed.
     Binding(BindingId),
+    /// Keys of registrations that were not completed.
+    Keys,
     /// A dialog that was not refreshed.
     Dialog(DialogId),
 }
@@ -29,7 +31,7 @@ impl Alarm {
         match self {
             Self::Exchange(_) => Reason::Transaction,
             Self::PartialMessage(_) => Reason::PartialMessage,
-            Self::Binding(_) => Reason::Registration,
+            Self::Binding(_) | Self::Keys => Reason::Registration,
             Self::Dialog(_) => Reason::Dialog,
         }
     }
@@ -84,10 +86,7 @@ mod tests {
     #[test]
     fn an_alarm_that_is_moved_leaves_nothing_behind() {
         let mut deadlines = Deadlines::default();
-        let (a, b) = (
-            Alarm::Binding(BindingId::new(1, 0)),
-            Alarm::Exchange(ExchangeId::new(1, 0)),
-        );
+        let (a, b) = (Alarm::Binding(BindingId::new(1, 0)), Alarm::Exchange(ExchangeId::new(1, 0)));
         let (mut armed_a, mut armed_b) = (None, None);
         deadlines.arm(a, &mut armed_a, Some(at(10)));
         deadlines.arm(b, &mut armed_b, Some(at(20)));

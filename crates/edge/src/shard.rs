@@ -1,11 +1,23 @@
 //! The machine of one shard: what it holds, and where each event goes.
 
-use crate::api::{Event, Outbox, Reason, ShardContext};
+use crate::api::{Action, Event, Outbox, Reason, ShardContext};
+use crate::bindings::Bindings;
 use crate::counters::Counters;
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Alarm, Deadlines};
+use crate::exchange::Exchanges;
+use crate::flow::Flows;
+use crate::keys::Keyring;
+use crate::number::NumberPlan;
+use crate::points::Points;
+use crate::reply::Echo;
+use crate::route::CorePool;
+use crate::token::TokenKeys;
 use config::Config;
+use core::hash::Hasher;
+use sip::transaction::Timers;
+use std::hash::DefaultHasher;
 use std::sync::Arc;
-use wire::{Instant, Random};
+use wire::{EditList, Instant, NetAction, NetEvent, Random, StreamId};
 
 /// The signalling brain of one shard.
 ///
@@ -15,34 +27,115 @@ use wire::{Instant, Random};
 pub struct Edge {
     pub(crate) config: Arc<Config>,
     pub(crate) context: ShardContext,
+    pub(crate) derived: Derived,
+    pub(crate) node: u16,
+    pub(crate) points: Points,
+    pub(crate) tokens: TokenKeys,
     pub(crate) random: Random,
+    /// Keys the hashes that stand for transactions and that become To tags.
+    pub(crate) secret: u64,
+    pub(crate) flows: Flows,
+    pub(crate) bindings: Bindings,
+    pub(crate) keyring: Keyring,
+    pub(crate) exchanges: Exchanges,
+    pub(crate) pool: CorePool,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Counters,
+    /// Bytes of incomplete messages, all streams together.
+    pub(crate) pending_bytes: usize,
     pub(crate) draining: bool,
+    pub(crate) scratch: Scratch,
 }
+
+/// What follows from the configuration, computed once.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    pub(crate) limits: sip::Limits,
+    pub(crate) timers: Timers,
+    pub(crate) numbers: NumberPlan,
+}
+
+/// Working room, reused for every message.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// Index of the message that came in.
+    pub(crate) index: sip::Index,
+    /// Index of a message of ours that is read back.
+    pub(crate) own_index: sip::Index,
+    pub(crate) edits: EditList,
+    pub(crate) echo: Echo,
+    pub(crate) text: Vec<u8>,
+}
+
+/// Owners that one call of `handle_deadline` wakes: each sends a few messages at most, so a turn stays
+/// in the order of a millisecond even when everything is due at once.
+const WAKES_PER_TURN: usize = 256;
 
 impl Edge {
     /// Makes the machine of a shard whose sockets are bound.
     #[must_use]
     pub fn new(config: Arc<Config>, context: ShardContext) -> Self {
-        let random = Random::from_seed(context.seed);
+        let mut random = Random::from_seed(context.seed);
+        let mut seed = || core::array::from_fn(|_| random.next_u64());
+        let [flow_seed, binding_seed, exchange_seed, key_seed]: [[u64; 4]; 4] =
+            [seed(), seed(), seed(), seed()];
+        let secret = random.next_u64();
+        let first_generation = random.next_u64() as u32;
         Self {
-            config,
-            context,
+            derived: Derived::new(&config),
+            node: node_number(&config.node.name),
+            points: Points::new(&context.sip),
+            tokens: TokenKeys::new(TOKEN_KEY_ID, &context.token_key),
             random,
+            secret,
+            flows: Flows::new(flow_seed),
+            bindings: Bindings::new(config.registrar.bindings_max, first_generation, binding_seed),
+            keyring: Keyring::new(key_seed),
+            exchanges: Exchanges::new(config.limits.transactions_max, exchange_seed),
+            pool: CorePool::new(&config.core),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
+            pending_bytes: 0,
             draining: false,
+            scratch: Scratch::default(),
+            config,
+            context,
         }
     }
 
     /// Takes in one event; what is to be done about it is appended to `out`.
-    pub fn handle(&mut self, event: Event<'_>, _now: Instant, _out: &mut Outbox) {
+    pub fn handle(&mut self, event: Event<'_>, now: Instant, out: &mut Outbox) {
         match event {
-            Event::Config(config) => self.config = config,
+            Event::Net(event) => self.on_net(event, now, out),
+            Event::Handover { realm, transport, source, bytes } => {
+                self.on_handover(realm, transport, source, bytes, now, out);
+            }
+            Event::Media(_) => {}
+            Event::Config(config) => self.configure(config),
             Event::Drain => self.draining = true,
-            Event::Net(_) | Event::Media(_) | Event::Handover { .. } => {}
         }
+    }
+
+    fn on_net(&mut self, event: NetEvent<'_>, now: Instant, out: &mut Outbox) {
+        match event {
+            NetEvent::StreamOpened { stream, realm, transport, local, peer } => {
+                self.on_stream_opened(stream, realm, transport, local, peer, out);
+            }
+            NetEvent::StreamBytes { stream, bytes } => self.on_stream_bytes(stream, bytes, now, out),
+            NetEvent::StreamClosed { stream, .. } => self.on_stream_closed(stream, now, out),
+            NetEvent::PeerUnreachable { realm, transport, peer } => {
+                self.on_unreachable(realm, transport, peer, now, out);
+            }
+            NetEvent::Datagram { socket, source, bytes } => self.on_datagram(socket, source, bytes, now, out),
+        }
+    }
+
+    fn configure(&mut self, config: Arc<Config>) {
+        self.derived = Derived::new(&config);
+        self.pool = CorePool::new(&config.core);
+        self.bindings.set_count_max(config.registrar.bindings_max);
+        self.exchanges.set_count_max(config.limits.transactions_max);
+        self.config = config;
     }
 
     /// When to call [`handle_deadline`](Self::handle_deadline), and why; it may lie in the past.
@@ -52,8 +145,19 @@ impl Edge {
     }
 
     /// Wakes whoever is due, a bounded number of owners per call.
-    pub fn handle_deadline(&mut self, now: Instant, _out: &mut Outbox) {
-        while self.deadlines.pop_due(now).is_some() {}
+    pub fn handle_deadline(&mut self, now: Instant, out: &mut Outbox) {
+        for _ in 0..WAKES_PER_TURN {
+            let Some(alarm) = self.deadlines.pop_due(now) else {
+                return;
+            };
+            match alarm {
+                Alarm::Exchange(id) => self.on_exchange_deadline(id, now, out),
+                Alarm::PartialMessage(id) => self.on_partial_deadline(id, out),
+                Alarm::Binding(id) => self.on_binding_deadline(id, now, out),
+                Alarm::Keys => self.on_keys_deadline(now),
+                Alarm::Dialog(_) => {}
+            }
+        }
     }
 
     /// What was counted since the start.
@@ -61,4 +165,38 @@ impl Edge {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    /// Asks the shell to close a stream; nothing more is read from it.
+    pub(crate) fn close_stream(&mut self, id: StreamId, out: &mut Outbox) {
+        if let Some(stream) = self.flows.stream_mut(id)
+            && !stream.closing
+        {
+            stream.closing = true;
+            out.actions.push(Action::Net(NetAction::Close { stream: id }));
+        }
+    }
+}
+
+impl Derived {
+    fn new(config: &Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            limits: sip::Limits {
+                head_bytes_max: limits.head_bytes_max,
+                headers_max: limits.headers_max,
+                body_bytes_max: limits.body_bytes_max,
+            },
+            timers: Timers { t1: config.timers.t1(), t2: config.timers.t2(), t4: config.timers.t4() },
+            numbers: NumberPlan::new(&config.number_plan, &config.core.domain),
+        }
+    }
+}
+
+const TOKEN_KEY_ID: u8 = 1;
+
+/// Stands for the name of this node in tokens.
+fn node_number(name: &str) -> u16 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(name.as_bytes());
+    hasher.finish() as u16
 }

@@ -29,13 +29,7 @@ impl<Id: SlotId, T> Slots<Id, T> {
     /// (inside tokens) from finding a stranger.
     #[must_use]
     pub fn new(count_max: usize, first_generation: u32) -> Self {
-        Self {
-            places: Vec::new(),
-            free: Vec::new(),
-            count_max,
-            first_generation,
-            id: PhantomData,
-        }
+        Self { places: Vec::new(), free: Vec::new(), count_max, first_generation, id: PhantomData }
     }
 
     /// How many values the table holds.
@@ -76,19 +70,13 @@ impl<Id: SlotId, T> Slots<Id, T> {
     #[must_use]
     pub fn find(&self, id: Id) -> Option<&T> {
         let place = self.places.get(id.slot() as usize)?;
-        place
-            .value
-            .as_ref()
-            .filter(|_| place.generation == id.generation())
+        place.value.as_ref().filter(|_| place.generation == id.generation())
     }
 
     /// The value of `id` to change, unless it is stale.
     pub fn find_mut(&mut self, id: Id) -> Option<&mut T> {
         let place = self.places.get_mut(id.slot() as usize)?;
-        place
-            .value
-            .as_mut()
-            .filter(|_| place.generation == id.generation())
+        place.value.as_mut().filter(|_| place.generation == id.generation())
     }
 
     /// Takes the value of `id` out; the id is dead from here on.
@@ -101,6 +89,29 @@ impl<Id: SlotId, T> Slots<Id, T> {
         place.generation = place.generation.wrapping_add(1);
         self.free.push(id.slot());
         Some(value)
+    }
+
+    /// Takes the value of `id` in hand; the place stays its own until `put_back` or `free`.
+    pub fn lift(&mut self, id: Id) -> Option<T> {
+        let place = self.places.get_mut(id.slot() as usize)?;
+        if place.generation == id.generation() { place.value.take() } else { None }
+    }
+
+    /// Puts a lifted value back.
+    pub fn put_back(&mut self, id: Id, value: T) {
+        let place = self.places.get_mut(id.slot() as usize);
+        if let Some(place) = place.filter(|p| p.generation == id.generation()) {
+            place.value = Some(value);
+        }
+    }
+
+    /// Gives the place of a lifted value free.
+    pub fn free(&mut self, id: Id) {
+        let place = self.places.get_mut(id.slot() as usize);
+        if let Some(place) = place.filter(|p| p.generation == id.generation() && p.value.is_none()) {
+            place.generation = place.generation.wrapping_add(1);
+            self.free.push(id.slot());
+        }
     }
 
     /// The id in this place, if it is taken.
@@ -123,10 +134,7 @@ impl<Id: SlotId, T> Slots<Id, T> {
             return Some(slot);
         }
         let slot = u32::try_from(self.places.len()).ok()?;
-        self.places.push(Place {
-            generation: self.first_generation,
-            value: None,
-        });
+        self.places.push(Place { generation: self.first_generation, value: None });
         Some(slot)
     }
 }
@@ -141,13 +149,7 @@ mod tests {
     fn a_stale_id_finds_nothing_and_its_place_is_used_again() {
         let mut slots = Slots::<ExchangeId, &str>::new(2, 7);
         let first = slots.insert("a").unwrap();
-        assert_eq!(
-            first,
-            ExchangeId {
-                slot: 0,
-                generation: 7
-            }
-        );
+        assert_eq!(first, ExchangeId { slot: 0, generation: 7 });
         assert_eq!(slots.remove(first), Some("a"));
         assert_eq!(slots.remove(first), None);
         let second = slots.insert("b").unwrap();

@@ -31,6 +31,12 @@ impl Reject {
     }
 }
 
+impl From<Cause> for Reject {
+    fn from(cause: Cause) -> Self {
+        Self { cause, field: None }
+    }
+}
+
 /// How strictly soft faults are taken (R33).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

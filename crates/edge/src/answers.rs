@@ -1,0 +1,46 @@
+//! Responses on their way back, side by side: what the UE may see of the core, and the other way round.
+
+use crate::api::Outbox;
+use crate::exchange::{Exchange, Purpose};
+use crate::flow::Stream;
+use crate::headers;
+use crate::shard::Edge;
+use sip::Message;
+use wire::{EditList, Instant};
+
+impl Edge {
+    /// Core → UE (R21, R23, R26).
+    pub(crate) fn response_to_access(
+        &mut self,
+        x: &mut Exchange,
+        message: Message<'_>,
+        now: Instant,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) {
+        let at = self.points.at(x.requester.point);
+        headers::warnings_to_access(message, at, edits);
+        match core::mem::take(&mut x.purpose) {
+            Purpose::Plain => {
+                headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
+                headers::contact_to_access(message, at, edits);
+            }
+            Purpose::Register(mut registering) => {
+                headers::strip(message, headers::REGISTER_TO_ACCESS, edits);
+                self.registration_answered(x, &mut registering, message, now, edits, out);
+                x.purpose = Purpose::Register(registering);
+            }
+        }
+    }
+
+    /// UE → core (R26, R29).
+    pub(crate) fn response_to_core(&mut self, x: &mut Exchange, message: Message<'_>, edits: &mut EditList) {
+        headers::strip(message, headers::RESPONSE_TO_CORE, edits);
+        headers::contact_to_core(message, self.points.at(x.requester.point), edits);
+    }
+
+    /// A stream with the core closed: what waits for an answer over it must not wait for a timer.
+    pub(crate) fn on_core_stream_closed(&mut self, stream: &Stream, now: Instant, out: &mut Outbox) {
+        self.on_unreachable(stream.realm, stream.transport, stream.peer, now, out);
+    }
+}

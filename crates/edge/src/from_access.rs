@@ -1,0 +1,165 @@
+//! A request from a UE, stage by stage (twin of `from_core`).
+//!
+//! ```text
+//! frame → parse → absorb → admit → keep-alive → validate → REGISTER ─▶ registration
+//!                                                   └─▶ identify → normalise → route → edit → send
+//! ```
+
+use crate::api::Outbox;
+use crate::exchange::{Incoming, Purpose};
+use crate::flow::Origin;
+use crate::identify::Caller;
+use crate::proxy::Way;
+use crate::shard::Edge;
+use crate::validate::{Mode, Reject, request_from_access};
+use crate::{admit, headers, identify, keepalive, refuse, registration};
+use sip::{HeaderId, Message, Method};
+use wire::{Cause, EditList, Instant, Realm};
+
+/// Handles one request; whatever stops it is counted, recorded and answered.
+pub(crate) fn request(
+    edge: &mut Edge,
+    message: Message<'_>,
+    origin: &Origin,
+    now: Instant,
+    out: &mut Outbox,
+) {
+    if let Err(reject) = stages(edge, message, origin, now, out) {
+        edge.refuse(message, origin, reject, out);
+    }
+}
+
+fn stages(
+    edge: &mut Edge,
+    message: Message<'_>,
+    origin: &Origin,
+    now: Instant,
+    out: &mut Outbox,
+) -> Result<(), Reject> {
+    let request = Incoming::read(message, origin, now).map_err(Reject::line)?;
+    if edge.absorb(&request, out) {
+        return Ok(());
+    }
+    admit::from_access(edge, &request)?;
+    if keepalive::is_rkeep(&request) && !edge.config.registrar.rkeep_forward {
+        keepalive::on_rkeep(edge, &request, out);
+        return Ok(());
+    }
+    let mode = match edge.config.validation.strict {
+        true => Mode::Strict,
+        false => Mode::Lenient,
+    };
+    let verdict = request_from_access(message, mode)?;
+    edge.counters.soft_faults += u64::from(verdict.soft_faults);
+    let mut edits = core::mem::take(&mut edge.scratch.edits);
+    edits.clear();
+    let result = dispatch(edge, &request, &mut edits, out);
+    edge.scratch.edits = edits;
+    result.map_err(Reject::from)
+}
+
+fn dispatch(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let (message, origin) = (request.message, request.origin);
+    match request.method() {
+        Method::Register => registration::request(edge, request, edits, out),
+        Method::Cancel => edge.on_cancel(request, out),
+        Method::Ack => Err(Cause::StrayAck),
+        Method::Options if is_for_edge(edge, message) => {
+            edge.reply(message, origin, 200, refuse::ALLOW, out);
+            Ok(())
+        }
+        _ => {
+            let caller = identify::caller(edge, request)?;
+            forward(edge, request, &caller, edits, out)
+        }
+    }
+}
+
+fn forward(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    caller: &Caller,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let message = request.message;
+    normalise(edge, message, caller, edits);
+    let route = service_route(edge, caller);
+    let mut tried = 0;
+    let target = edge.target_of_route(&route, &mut tried, request.now).ok_or(Cause::NoNextHop)?;
+    edit(edge, message, caller, &route, edits)?;
+    headers::contact_to_core(message, edge.points.at(target.point), edits);
+    let way = Way {
+        target,
+        purpose: Purpose::Plain,
+        binding: Some(caller.binding),
+        tried: (!request.in_dialog()).then_some(tried),
+    };
+    edge.forward(request, way, edits, out).map(drop)
+}
+
+/// Completes the numbers of Request-URI and To; the echo gives the UE its own To back (R32).
+fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller, edits: &mut EditList) {
+    let own = identify::caller_uri(edge, caller);
+    let mut text = core::mem::take(&mut edge.scratch.text);
+    edge.derived.numbers.complete_request(message, own.as_deref(), &mut text, edits);
+    edge.scratch.text = text;
+}
+
+fn service_route(edge: &Edge, caller: &Caller) -> Vec<u8> {
+    let binding = edge.bindings.live(caller.binding);
+    binding.map(|b| b.profile().service_route.to_vec()).unwrap_or_default()
+}
+
+/// The header policy of an initial request towards the core.
+///
+/// The UE's own Route is replaced by the Service-Route of its registration (R22).
+pub(crate) fn edit(
+    edge: &Edge,
+    message: Message<'_>,
+    caller: &Caller,
+    route: &[u8],
+    edits: &mut EditList,
+) -> Result<(), Cause> {
+    headers::count_hop(message, edits)?;
+    identify::assert_identity(message, caller, edits);
+    headers::strip(message, headers::REQUEST_TO_CORE, edits);
+    headers::strip_option(message, HeaderId::Require, b"sec-agree", edits);
+    headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);
+    if !route.is_empty() {
+        edits.insert_with(message.start_span().end as usize, |out| {
+            out.extend_from_slice(b"Route: ");
+            out.extend_from_slice(route);
+            out.extend_from_slice(b"\r\n");
+        });
+    }
+    access_info(edge, message, edits);
+    Ok(())
+}
+
+/// Tells the core the access network of a UE that did not (R15).
+pub(crate) fn access_info(edge: &Edge, message: Message<'_>, edits: &mut EditList) {
+    let info = edge.config.identity.access_network_info.as_bytes();
+    if !info.is_empty() && !message.has(HeaderId::PAccessNetworkInfo) {
+        edits.insert_with(message.fields_end(), |out| {
+            out.extend_from_slice(b"P-Access-Network-Info: ");
+            out.extend_from_slice(info);
+            out.extend_from_slice(b"\r\n");
+        });
+    }
+}
+
+/// Whether a request is addressed to the edge itself: our address, and no user (R58).
+pub(crate) fn is_for_edge(edge: &Edge, message: Message<'_>) -> bool {
+    let uri = message.uri();
+    crate::address::Pieces::of(uri).is_some_and(|pieces| {
+        let host_port = &uri[pieces.host_port];
+        pieces.user.is_empty()
+            && (edge.points.is_ours(Realm::Access, host_port) || edge.points.is_ours(Realm::Core, host_port))
+    })
+}

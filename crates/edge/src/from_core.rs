@@ -1,0 +1,122 @@
+//! A request from the core, stage by stage (twin of `from_access`).
+//!
+//! ```text
+//! frame → parse → absorb → validate → admit → route (token → binding → flow) → edit → send
+//! ```
+//! The core is trusted: it is not identified, and its bodies are its own business (R42).
+
+use crate::api::{Action, Outbox};
+use crate::exchange::{Incoming, Purpose, Target};
+use crate::flow::Origin;
+use crate::proxy::{Way, push_bytes};
+use crate::route::Destination;
+use crate::shard::Edge;
+use crate::validate::{Reject, request_from_core};
+use crate::{admit, from_access, headers, refuse};
+use sip::{Message, Method};
+use wire::{BindingId, Cause, EditList, Instant, ShardId};
+
+/// Handles one request; whatever stops it is counted, recorded and answered.
+pub(crate) fn request(
+    edge: &mut Edge,
+    message: Message<'_>,
+    origin: &Origin,
+    now: Instant,
+    out: &mut Outbox,
+) {
+    if let Err(reject) = stages(edge, message, origin, now, out) {
+        edge.refuse(message, origin, reject, out);
+    }
+}
+
+fn stages(
+    edge: &mut Edge,
+    message: Message<'_>,
+    origin: &Origin,
+    now: Instant,
+    out: &mut Outbox,
+) -> Result<(), Reject> {
+    let request = Incoming::read(message, origin, now).map_err(Reject::line)?;
+    if edge.absorb(&request, out) {
+        return Ok(());
+    }
+    let verdict = request_from_core(message)?;
+    edge.counters.soft_faults += u64::from(verdict.soft_faults);
+    admit::from_core(edge, &request)?;
+    let mut edits = core::mem::take(&mut edge.scratch.edits);
+    edits.clear();
+    let result = dispatch(edge, &request, &mut edits, out);
+    edge.scratch.edits = edits;
+    result.map_err(Reject::from)
+}
+
+fn dispatch(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let (message, origin) = (request.message, request.origin);
+    match request.method() {
+        Method::Cancel => edge.on_cancel(request, out),
+        Method::Ack => Err(Cause::StrayAck),
+        Method::Register => Err(Cause::MethodNotAllowed),
+        Method::Options if from_access::is_for_edge(edge, message) => {
+            edge.reply(message, origin, 200, refuse::ALLOW, out);
+            Ok(())
+        }
+        _ => match edge.destination(message)? {
+            Destination::Binding(binding) => forward(edge, request, binding, edits, out),
+            Destination::Shard(shard) => {
+                hand_over(edge, message, origin, shard, out);
+                Ok(())
+            }
+        },
+    }
+}
+
+fn forward(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    binding: BindingId,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let message = request.message;
+    let target = edge.access_target(binding)?;
+    edit(edge, message, binding, &target, edits)?;
+    headers::contact_to_access(message, edge.points.at(target.point), edits);
+    let way = Way { target, purpose: Purpose::Plain, binding: Some(binding), tried: None };
+    edge.forward(request, way, edits, out).map(drop)
+}
+
+/// The header policy of a request towards a UE: its own Contact as Request-URI (R45), and nothing of
+/// the core's inner routes (R23).
+pub(crate) fn edit(
+    edge: &Edge,
+    message: Message<'_>,
+    binding: BindingId,
+    target: &Target,
+    edits: &mut EditList,
+) -> Result<(), Cause> {
+    let binding = edge.bindings.live(binding).ok_or(Cause::FlowGone)?;
+    edits.replace(message.uri_span(), binding.profile().contact_uri);
+    headers::count_hop(message, edits)?;
+    headers::strip(message, headers::REQUEST_TO_ACCESS, edits);
+    headers::strip_private_identity(message, edits);
+    headers::warnings_to_access(message, edge.points.at(target.point), edits);
+    Ok(())
+}
+
+/// Gives the message to the shard whose UE it is for: the core followed an old port of ours.
+fn hand_over(edge: &mut Edge, message: Message<'_>, origin: &Origin, shard: ShardId, out: &mut Outbox) {
+    let bytes = push_bytes(message.bytes(), out);
+    edge.counters.handovers += 1;
+    out.actions.push(Action::Handover {
+        shard,
+        realm: origin.realm,
+        transport: origin.transport,
+        source: origin.source,
+        bytes,
+    });
+}

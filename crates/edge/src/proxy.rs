@@ -1,0 +1,591 @@
+//! The transaction-stateful proxy: forwards requests, brings answers back, repeats, cancels, gives up.
+//!
+//! RFC 3261 §16 with topology hiding: what one side sees of the other is rebuilt from the exchange.
+//! Every request that comes in through [`Edge::forward`] is answered in the end: by the target, by the
+//! client transaction's timers, by timer C, or when the way to the target breaks.
+
+use crate::api::{Action, Outbox};
+use crate::deadlines::Alarm;
+use crate::exchange::{Branch, Cancel, Client, Exchange, Incoming, Purpose, Server, Target, line_around};
+use crate::flow::{Origin, flow_of};
+use crate::shard::Edge;
+use crate::{counters, headers, reply};
+use core::net::SocketAddr;
+use core::time::Duration;
+use sip::transaction::{Effects, NonInviteClient};
+use sip::{HeaderId, Message, Method};
+use wire::bytes_class::push_decimal;
+use wire::{
+    BindingId, Cause, EditList, ExchangeId, Hop, Instant, NetAction, Realm, Span, StreamId, Transport,
+};
+
+/// How to forward a request.
+#[derive(Debug)]
+pub(crate) struct Way {
+    /// Where to.
+    pub target: Target,
+    /// What else the exchange does.
+    pub purpose: Purpose,
+    /// Of the UE concerned.
+    pub binding: Option<BindingId>,
+    /// Core next hops that are used up, as bits; `None` if no other hop may be tried.
+    pub tried: Option<u32>,
+}
+
+/// The largest datagram: 65,535 less the headers of IP and UDP.
+const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+impl Edge {
+    /// Sends a request on, edited; answers and repeats are taken care of from here on.
+    ///
+    /// # Errors
+    /// `TableFull`, or `BodyTooLong` for what fits no datagram; nothing was sent then, and `way.purpose`
+    /// is undone.
+    pub(crate) fn forward(
+        &mut self,
+        request: &Incoming<'_>,
+        way: Way,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) -> Result<ExchangeId, Cause> {
+        let (message, now) = (request.message, request.now);
+        let Some(id) = self.open_exchange(request, &way) else {
+            self.abandon(way.purpose);
+            return Err(Cause::TableFull);
+        };
+        let mut x = self.exchanges.lift(id).expect("it was just put in");
+        x.purpose = way.purpose;
+        x.branch = Branch::new(id, &mut self.random);
+        let at = self.points.at(x.target.point);
+        headers::own_via(message, at, x.target.transport, &x.branch, edits);
+        headers::ensure_length(message, x.target.transport, edits);
+        let start = out.bytes.len();
+        let gathered = edits.gather(message.bytes(), &mut out.bytes);
+        let refused = match gathered {
+            Err(_) => Some(Cause::Internal),
+            Ok(len) if !x.target.transport.is_reliable() && len > DATAGRAM_BYTES_MAX => {
+                Some(Cause::BodyTooLong)
+            }
+            Ok(_) => None,
+        };
+        if let Some(cause) = refused {
+            out.bytes.truncate(start);
+            self.abandon(core::mem::take(&mut x.purpose));
+            self.exchanges.free(x);
+            return Err(cause);
+        }
+        let span = Span::new(start, out.bytes.len());
+        // A stream to a UE never needs the request again, unless to cancel or acknowledge it.
+        if x.retryable || !x.target.transport.is_reliable() || x.method == Method::Invite {
+            x.request.extend_from_slice(span.of(&out.bytes));
+        }
+        self.launch(&mut x, span, now, out);
+        if x.method == Method::Invite {
+            self.answer(&mut x, 100, b"", now, out);
+        }
+        self.settle(x);
+        Ok(id)
+    }
+
+    fn open_exchange(&mut self, request: &Incoming<'_>, way: &Way) -> Option<ExchangeId> {
+        let spare = self.exchanges.spare();
+        let (method, origin) = (request.method(), request.origin);
+        let mut echo = spare.echo;
+        echo.read(request.message, origin);
+        let id = self.exchanges.insert_with(|id| Exchange {
+            id,
+            method,
+            requester: Origin { hop: reply::answer_hop(origin, &request.via), ..*origin },
+            key: request.key(self.secret),
+            server: Some(Server::new(method, origin.transport, request.now, &self.derived.timers)),
+            client: None,
+            target: way.target,
+            branch: Branch::none(),
+            echo,
+            request: spare.request,
+            response: spare.response,
+            purpose: Purpose::Plain,
+            binding: way.binding,
+            tried: way.tried.unwrap_or_default(),
+            retryable: way.tried.is_some(),
+            answered: false,
+            finished: false,
+            next_hop_by: None,
+            ring_until: None,
+            cancel: Cancel::No,
+            armed: None,
+        })?;
+        self.counters.exchanges_opened += 1;
+        Some(id)
+    }
+
+    /// Sends the request and starts everything that watches for its answer.
+    fn launch(&mut self, x: &mut Exchange, span: Span, now: Instant, out: &mut Outbox) {
+        let timers = &self.derived.timers;
+        x.client = Some(Client::new(x.method, x.target.transport, now, timers));
+        if x.method == Method::Invite {
+            x.ring_until = Some(now + self.config.timers.c());
+        }
+        let others = self.pool.others(x.tried);
+        x.next_hop_by = (x.retryable && others > 0).then(|| now + patience(timers.t1_64(), others));
+        self.counters.requests_out[counters::index(x.target.realm)][x.method as usize] += 1;
+        push_send(x.target.hop, span, out);
+    }
+
+    /// Handles a request that is none of its own: a retransmission, an ACK to a refusal. `true` if done.
+    pub(crate) fn absorb(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> bool {
+        let (method, now) = (request.method(), request.now);
+        if method == Method::Cancel {
+            return false;
+        }
+        let key = request.key(self.secret);
+        let Some(id) = self.exchanges.by_key(key, request.call_id) else {
+            return false;
+        };
+        let Some(mut x) = self.exchanges.lift(id) else {
+            return false;
+        };
+        let effects = match (&mut x.server, method) {
+            (Some(server), Method::Ack) => server.on_ack(now),
+            (Some(server), _) => server.on_request(now),
+            (None, _) => Effects::NONE,
+        };
+        if method != Method::Ack {
+            self.counters.retransmissions_in[counters::index(request.origin.realm)] += 1;
+        }
+        self.on_server_effects(&mut x, effects, out);
+        self.settle(x);
+        // An ACK in Accepted belongs to the dialog (RFC 6026 §7.1).
+        !effects.contains(Effects::PASS)
+    }
+
+    /// Takes in a response: finds its exchange by our branch and brings it to the requester (R35).
+    pub(crate) fn on_response(
+        &mut self,
+        message: Message<'_>,
+        origin: &Origin,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let realm = counters::index(origin.realm);
+        self.counters.responses_in[realm][usize::from(message.status() / 100).min(6)] += 1;
+        if self.try_response(message, origin, now, out).is_none() {
+            self.refuse(message, origin, Cause::StrayResponse.into(), out);
+        }
+    }
+
+    fn try_response(
+        &mut self,
+        message: Message<'_>,
+        origin: &Origin,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Option<()> {
+        let via = message.top_via().ok()?;
+        let id = self.exchanges.by_branch(via.branch()?)?;
+        let cseq = message.cseq().ok()?;
+        let x = self.exchanges.find(id)?;
+        // Nobody but the target answers: a UE must not guess its way into another's transaction.
+        let from_target = match origin.realm {
+            Realm::Access => origin.flow() == flow_of(x.target.hop),
+            Realm::Core => x.target.realm == Realm::Core,
+        };
+        let cancelled = cseq.method == Method::Cancel && matches!(x.cancel, Cancel::Sent { .. });
+        if !from_target || !(cseq.method == x.method || cancelled) {
+            return None;
+        }
+        let mut x = self.exchanges.lift(id)?;
+        if cseq.method == Method::Cancel && x.method != Method::Cancel {
+            on_cancel_response(&mut x, message.status(), now);
+        } else {
+            self.take_response(&mut x, message, now, out);
+        }
+        self.settle(x);
+        Some(())
+    }
+
+    fn take_response(&mut self, x: &mut Exchange, message: Message<'_>, now: Instant, out: &mut Outbox) {
+        let status = message.status();
+        let Some(client) = &mut x.client else { return };
+        let effects = client.on_response(status, now);
+        if !x.answered {
+            x.answered = true;
+            x.next_hop_by = None;
+            self.pool.works(x.target.peer, x.target.transport);
+        }
+        if effects.contains(Effects::ACK) {
+            self.acknowledge(x, message, out);
+        }
+        if effects.contains(Effects::ENDED) {
+            x.client = None;
+        }
+        if !effects.contains(Effects::PASS) {
+            return;
+        }
+        match status {
+            100 => {}
+            101..200 => {
+                if x.method == Method::Invite {
+                    x.ring_until = Some(now + self.config.timers.c());
+                }
+                self.relay(x, message, now, out);
+            }
+            // RFC 3263 §4.3: 503 means try the next one.
+            503 if x.target.realm == Realm::Core && self.try_next_hop(x, now, out) => {}
+            _ => self.relay(x, message, now, out),
+        }
+        if matches!(x.cancel, Cancel::Wanted) && status < 200 {
+            self.send_cancel(x, now, out);
+        }
+    }
+
+    /// Brings a response to the requester.
+    fn relay(&mut self, x: &mut Exchange, message: Message<'_>, now: Instant, out: &mut Outbox) {
+        let status = message.status();
+        let passes = x.server.as_mut().map_or(Effects::NONE, |s| s.on_send(status, now));
+        if !passes.contains(Effects::PASS) {
+            return;
+        }
+        let mut edits = core::mem::take(&mut self.scratch.edits);
+        edits.clear();
+        headers::restore(message, &x.echo, &self.tag_of(&x.echo), &mut edits);
+        match x.requester.realm {
+            Realm::Access => self.response_to_access(x, message, now, &mut edits, out),
+            Realm::Core => self.response_to_core(x, message, &mut edits),
+        }
+        headers::ensure_length(message, x.requester.transport, &mut edits);
+        let start = out.bytes.len();
+        if edits.gather(message.bytes(), &mut out.bytes).is_err() {
+            // Two stages wanted the same bytes: ours to fix, the requester still gets an answer.
+            x.echo.write(500, &self.tag_of(&x.echo), b"", &mut out.bytes);
+        }
+        self.scratch.edits = edits;
+        self.respond(x, status, Span::new(start, out.bytes.len()), passes, out);
+    }
+
+    /// Answers the requester ourselves.
+    pub(crate) fn answer(
+        &mut self,
+        x: &mut Exchange,
+        status: u16,
+        extra: &[u8],
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let passes = x.server.as_mut().map_or(Effects::NONE, |s| s.on_send(status, now));
+        if passes.contains(Effects::PASS) {
+            let tag = self.tag_of(&x.echo);
+            let tag = if status == 100 { &b""[..] } else { &tag };
+            let span = x.echo.write(status, tag, extra, &mut out.bytes);
+            self.respond(x, status, span, passes, out);
+        }
+    }
+
+    fn respond(&mut self, x: &mut Exchange, status: u16, span: Span, effects: Effects, out: &mut Outbox) {
+        let class = usize::from(status / 100).min(6);
+        self.counters.responses_out[counters::index(x.requester.realm)][class] += 1;
+        push_send(x.requester.hop, span, out);
+        if !x.requester.transport.is_reliable() {
+            x.response.clear();
+            x.response.extend_from_slice(span.of(&out.bytes));
+        }
+        if effects.contains(Effects::ENDED) {
+            x.server = None;
+        }
+        if status >= 200 {
+            x.finished = true;
+            x.ring_until = None;
+            x.next_hop_by = None;
+            self.abandon(core::mem::take(&mut x.purpose));
+        }
+    }
+
+    /// The exchange failed on the far side: answers with `cause`, unless another next hop can be tried.
+    fn fail(&mut self, x: &mut Exchange, cause: Cause, now: Instant, out: &mut Outbox) {
+        if x.finished || self.try_next_hop(x, now, out) {
+            return;
+        }
+        x.client = None;
+        let origin = x.requester;
+        self.note_reject(cause, &origin, x.echo.call_id(), out);
+        let warning = self.warning(cause.into(), &origin);
+        self.answer(x, cause.status().unwrap_or(500), &warning, now, out);
+    }
+
+    /// Sends the request to the next usable hop of the core pool, on a new branch.
+    fn try_next_hop(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) -> bool {
+        if !x.retryable || x.finished || !matches!(x.cancel, Cancel::No) {
+            return false;
+        }
+        self.pool.failed(x.target.peer, x.target.transport, now);
+        let Some(target) = self.next_core_target(&mut x.tried, now) else {
+            return false;
+        };
+        let old = memchr::memmem::find(&x.request, x.branch.text());
+        let Some(line) = old.map(|at| line_around(&x.request, at)) else {
+            return false;
+        };
+        x.branch = Branch::new(x.id, &mut self.random);
+        let start = out.bytes.len();
+        out.bytes.extend_from_slice(&x.request[..line.start as usize]);
+        headers::push_via(self.points.at(target.point), target.transport, &x.branch, &mut out.bytes);
+        out.bytes.extend_from_slice(&x.request[line.end as usize..]);
+        let span = Span::new(start, out.bytes.len());
+        x.request.clear();
+        x.request.extend_from_slice(span.of(&out.bytes));
+        x.target = target;
+        x.answered = false;
+        self.counters.failovers += 1;
+        self.launch(x, span, now, out);
+        true
+    }
+
+    /// Takes in a CANCEL: answers it, and cancels what its INVITE started (RFC 3261 §16.10).
+    ///
+    /// # Errors
+    /// `UnknownTransaction` if there is no such INVITE.
+    pub(crate) fn on_cancel(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Cause> {
+        let key = request.key(self.secret);
+        let id = self.exchanges.by_key(key, request.call_id);
+        let mut x = id.and_then(|id| self.exchanges.lift(id)).ok_or(Cause::UnknownTransaction)?;
+        self.reply(request.message, request.origin, 200, b"", out);
+        self.begin_cancel(&mut x, request.now, out);
+        self.settle(x);
+        Ok(())
+    }
+
+    fn begin_cancel(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
+        if x.finished || x.method != Method::Invite || !matches!(x.cancel, Cancel::No) {
+            return;
+        }
+        x.cancel = Cancel::Wanted;
+        if x.answered {
+            self.send_cancel(x, now, out);
+        }
+    }
+
+    fn send_cancel(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
+        let Some(span) = self.push_derived(x, Method::Cancel, None, out) else {
+            return;
+        };
+        let timers = &self.derived.timers;
+        x.cancel = Cancel::Sent {
+            client: Some(NonInviteClient::new(x.target.transport.is_reliable(), now, timers)),
+            give_up_at: now + timers.t1_64(),
+        };
+        x.ring_until = None;
+        self.counters.requests_out[counters::index(x.target.realm)][Method::Cancel as usize] += 1;
+        push_send(x.target.hop, span, out);
+    }
+
+    /// Sends the ACK to a refusal (RFC 3261 §17.1.1.3).
+    fn acknowledge(&mut self, x: &mut Exchange, refusal: Message<'_>, out: &mut Outbox) {
+        let to = refusal.value(HeaderId::To);
+        if let Some(span) = self.push_derived(x, Method::Ack, to, out) {
+            self.counters.requests_out[counters::index(x.target.realm)][Method::Ack as usize] += 1;
+            push_send(x.target.hop, span, out);
+        }
+    }
+
+    /// Appends the CANCEL or ACK that belongs to the INVITE we sent: its Request-URI, our Via, From,
+    /// Call-ID, Route and CSeq number; To as given.
+    fn push_derived(
+        &mut self,
+        x: &Exchange,
+        method: Method,
+        to: Option<&[u8]>,
+        out: &mut Outbox,
+    ) -> Option<Span> {
+        let limits = &self.derived.limits;
+        let invite = sip::parse(&x.request, limits, &mut self.scratch.own_index).ok()?;
+        let cseq = invite.cseq().ok()?.number;
+        let start = out.bytes.len();
+        let bytes = &mut out.bytes;
+        bytes.extend_from_slice(method.as_str().as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(invite.uri());
+        bytes.extend_from_slice(b" SIP/2.0\r\n");
+        for field in invite.fields() {
+            match field.id {
+                HeaderId::To if to.is_some() => {
+                    bytes.extend_from_slice(b"To: ");
+                    bytes.extend_from_slice(to.unwrap_or_default());
+                    bytes.extend_from_slice(b"\r\n");
+                }
+                HeaderId::Via | HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::Route => {
+                    bytes.extend_from_slice(field.line.of(&x.request));
+                }
+                _ => {}
+            }
+        }
+        bytes.extend_from_slice(b"CSeq: ");
+        push_decimal(u64::from(cseq), bytes);
+        bytes.push(b' ');
+        bytes.extend_from_slice(method.as_str().as_bytes());
+        bytes.extend_from_slice(b"\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n");
+        Some(Span::new(start, bytes.len()))
+    }
+
+    /// Wakes the machines of an exchange.
+    pub(crate) fn on_exchange_deadline(&mut self, id: ExchangeId, now: Instant, out: &mut Outbox) {
+        let Some(mut x) = self.exchanges.lift(id) else { return };
+        x.armed = None;
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(x.next_hop_by) {
+            x.next_hop_by = None;
+            self.try_next_hop(&mut x, now, out);
+        }
+        if due(x.ring_until) {
+            x.ring_until = None;
+            self.on_timer_c(&mut x, now, out);
+        }
+        self.on_cancel_deadline(&mut x, now, out);
+        if let Some(client) = x.client.as_mut().filter(|c| due(c.next_deadline())) {
+            let effects = client.on_deadline(now);
+            self.on_client_effects(&mut x, effects, now, out);
+        }
+        if let Some(server) = x.server.as_mut().filter(|s| due(s.next_deadline())) {
+            let effects = server.on_deadline(now);
+            self.on_server_effects(&mut x, effects, out);
+        }
+        self.settle(x);
+    }
+
+    /// Timer C: the target rings for too long.
+    fn on_timer_c(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
+        if x.answered {
+            self.begin_cancel(x, now, out);
+        } else {
+            self.fail(x, Cause::NextHopTimeout, now, out);
+        }
+    }
+
+    fn on_cancel_deadline(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
+        let Cancel::Sent { client, give_up_at } = &mut x.cancel else {
+            return;
+        };
+        let gave_up = *give_up_at <= now && !x.finished;
+        let effects = match client {
+            Some(c) if c.next_deadline().is_some_and(|at| at <= now) => c.on_deadline(now),
+            _ => Effects::NONE,
+        };
+        if effects.contains(Effects::ENDED) {
+            *client = None;
+        }
+        if effects.contains(Effects::RESEND)
+            && let Some(span) = self.push_derived(x, Method::Cancel, None, out)
+        {
+            self.counters.retransmissions_out[counters::index(x.target.realm)] += 1;
+            push_send(x.target.hop, span, out);
+        }
+        if gave_up {
+            // RFC 3261 §9.1: no final answer after 64·T1, so the INVITE counts as cancelled.
+            x.client = None;
+            let warning = self.warning(Cause::Cancelled.into(), &x.requester);
+            self.answer(x, 487, &warning, now, out);
+        }
+    }
+
+    fn on_client_effects(&mut self, x: &mut Exchange, effects: Effects, now: Instant, out: &mut Outbox) {
+        let realm = counters::index(x.target.realm);
+        if effects.contains(Effects::RESEND) {
+            self.counters.retransmissions_out[realm] += 1;
+            let span = push_bytes(&x.request, out);
+            push_send(x.target.hop, span, out);
+        }
+        if effects.contains(Effects::ENDED) {
+            x.client = None;
+        }
+        if effects.contains(Effects::TIMED_OUT) {
+            self.pool.failed(x.target.peer, x.target.transport, now);
+            // The requester has given up by itself when both its timers and ours ran for 64·T1.
+            x.retryable = false;
+            self.fail(x, Cause::NextHopTimeout, now, out);
+        }
+        if effects.contains(Effects::FAILED) {
+            self.fail(x, Cause::NextHopFailed, now, out);
+        }
+    }
+
+    fn on_server_effects(&mut self, x: &mut Exchange, effects: Effects, out: &mut Outbox) {
+        if effects.contains(Effects::RESEND) && !x.response.is_empty() {
+            self.counters.retransmissions_out[counters::index(x.requester.realm)] += 1;
+            let span = push_bytes(&x.response, out);
+            push_send(x.requester.hop, span, out);
+        }
+        if effects.contains(Effects::ENDED) {
+            x.server = None;
+        }
+    }
+
+    /// A core peer cannot be reached: what waits for it goes elsewhere, or fails.
+    pub(crate) fn on_unreachable(
+        &mut self,
+        realm: Realm,
+        transport: Transport,
+        peer: SocketAddr,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let hop = Hop::Peer { realm, transport, peer };
+        self.pool.failed(peer, transport, now);
+        for id in self.exchanges.ids_where(|x| !x.finished && x.client.is_some() && x.target.hop == hop) {
+            let Some(mut x) = self.exchanges.lift(id) else { continue };
+            let effects = x.client.as_mut().map_or(Effects::NONE, |c| c.on_transport_error(now));
+            self.on_client_effects(&mut x, effects, now, out);
+            self.settle(x);
+        }
+    }
+
+    /// A UE's stream is gone: what waits for its answer fails at once (R7).
+    pub(crate) fn on_flow_gone(&mut self, stream: StreamId, now: Instant, out: &mut Outbox) {
+        let hop = Hop::Stream(stream);
+        for id in self.exchanges.ids_where(|x| !x.finished && x.target.hop == hop) {
+            let Some(mut x) = self.exchanges.lift(id) else { continue };
+            self.fail(&mut x, Cause::FlowGone, now, out);
+            self.settle(x);
+        }
+    }
+
+    /// Puts an exchange back where it belongs: into the table with its alarm set, or away.
+    fn settle(&mut self, mut x: Box<Exchange>) {
+        let next = if x.is_over() { None } else { x.next_deadline() };
+        self.deadlines.arm(Alarm::Exchange(x.id), &mut x.armed, next);
+        if x.is_over() {
+            self.exchanges.free(x);
+        } else {
+            self.exchanges.put_back(x);
+        }
+        self.counters.exchanges = self.exchanges.count() as u64;
+    }
+}
+
+fn on_cancel_response(x: &mut Exchange, status: u16, now: Instant) {
+    if let Cancel::Sent { client, .. } = &mut x.cancel
+        && let Some(machine) = client
+        && machine.on_response(status, now).contains(Effects::ENDED)
+    {
+        *client = None;
+    }
+}
+
+/// How long one of several next hops may stay silent: an equal share of the whole, so that the last
+/// one still answers before the requester gives up, and never so short that a slow one counts as dead.
+fn patience(whole: Duration, others: u32) -> Duration {
+    (whole / (others + 1)).clamp(PATIENCE_MIN, PATIENCE_MAX)
+}
+
+const PATIENCE_MIN: Duration = Duration::from_secs(2);
+const PATIENCE_MAX: Duration = Duration::from_secs(8);
+
+/// Asks the shell to send what stands at `bytes`.
+pub(crate) fn push_send(hop: Hop, bytes: Span, out: &mut Outbox) {
+    out.actions.push(Action::Net(NetAction::Send { hop, bytes }));
+}
+
+/// Copies `bytes` into the outbox.
+pub(crate) fn push_bytes(bytes: &[u8], out: &mut Outbox) -> Span {
+    let start = out.bytes.len();
+    out.bytes.extend_from_slice(bytes);
+    Span::new(start, out.bytes.len())
+}

@@ -1,0 +1,106 @@
+//! Answers we give ourselves without keeping state: refusals above all.
+//!
+//! A refused request is worth no memory (RFC 3261 §8.2.7 stateless UAS): its retransmission is refused
+//! again, with the same To tag, because that is a keyed hash of the request.
+
+use crate::api::{Outbox, Record};
+use crate::counters;
+use crate::flow::Origin;
+use crate::proxy::push_send;
+use crate::reply::{Echo, answer_hop};
+use crate::shard::Edge;
+use crate::validate::Reject;
+use core::hash::Hasher;
+use sip::{HeaderId, Message, Method};
+use std::hash::DefaultHasher;
+use wire::Cause;
+use wire::bytes_class::push_decimal;
+
+/// Seconds after which a UE that was turned away may come back.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// Methods we pass on, for 405 and for OPTIONS.
+pub(crate) const ALLOW: &[u8] = b"Allow: INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, REFER, PUBLISH, PRACK, UPDATE, INFO\r\n";
+
+impl Edge {
+    /// Counts and records a message that goes no further, and answers it if it is a request.
+    pub(crate) fn refuse(&mut self, message: Message<'_>, origin: &Origin, reject: Reject, out: &mut Outbox) {
+        self.note_reject(reject.cause, origin, message.value(HeaderId::CallId).unwrap_or_default(), out);
+        let Some(status) = reject.cause.status() else { return };
+        if message.is_request() && message.method() != Method::Ack {
+            let extra = self.warning(reject, origin);
+            self.reply(message, origin, status, &extra, out);
+        }
+    }
+
+    /// Answers a request without keeping anything of it. `extra` holds whole header lines.
+    pub(crate) fn reply(
+        &mut self,
+        request: Message<'_>,
+        origin: &Origin,
+        status: u16,
+        extra: &[u8],
+        out: &mut Outbox,
+    ) {
+        // Without a Via the answer could not be matched by anyone.
+        let Ok(via) = request.top_via() else { return };
+        let mut echo = core::mem::take(&mut self.scratch.echo);
+        echo.read(request, origin);
+        let span = echo.write(status, &self.tag_of(&echo), extra, &mut out.bytes);
+        self.scratch.echo = echo;
+        self.counters.responses_out[counters::index(origin.realm)][usize::from(status / 100).min(6)] += 1;
+        push_send(answer_hop(origin, &via), span, out);
+    }
+
+    /// Counts and records.
+    pub(crate) fn note_reject(&mut self, cause: Cause, origin: &Origin, call_id: &[u8], out: &mut Outbox) {
+        self.counters.reject(origin.realm, cause);
+        let call_id = call_id.get(..CALL_ID_BYTES_MAX).unwrap_or(call_id);
+        out.actions.push(crate::api::Action::Record(Record::Rejected {
+            cause,
+            realm: origin.realm,
+            source: origin.source,
+            call_id: String::from_utf8_lossy(call_id).into(),
+        }));
+    }
+
+    /// The header lines that explain a refusal.
+    pub(crate) fn warning(&self, reject: Reject, origin: &Origin) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(160);
+        let agent = self.points.at(origin.point).advertised.as_bytes();
+        for part in [b"Warning: 399 ", agent, b" \"", reject.cause.text().as_bytes()] {
+            lines.extend_from_slice(part);
+        }
+        if let Some(field) = reject.field.filter(|f| !f.name().is_empty()) {
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(field.name().as_bytes());
+        }
+        lines.extend_from_slice(b"\"\r\n");
+        match reject.cause.status() {
+            Some(405) => lines.extend_from_slice(ALLOW),
+            Some(503) => {
+                lines.extend_from_slice(b"Retry-After: ");
+                push_decimal(RETRY_AFTER_SECONDS, &mut lines);
+                lines.extend_from_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        lines
+    }
+
+    /// The To tag of what we answer ourselves: unguessable, the same for the same request.
+    pub(crate) fn tag_of(&self, echo: &Echo) -> [u8; TAG_LEN] {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.secret);
+        for part in [echo.call_id(), echo.cseq(), echo.from(), echo.vias()] {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        let bits = hasher.finish();
+        core::array::from_fn(|i| b"abcdefghijklmnopqrstuvwxyz234567"[(bits >> (5 * i)) as usize & 31])
+    }
+}
+
+/// 60 of the 64 bits.
+const TAG_LEN: usize = 12;
+const CALL_ID_BYTES_MAX: usize = 128;

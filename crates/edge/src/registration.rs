@@ -1,0 +1,330 @@
+//! REGISTER towards the core (R14–R20, R22).
+//!
+//! ```text
+//! UE ──REGISTER──▶ claim a binding for each Contact ─▶ Path, Contact, P-Visited-Network-ID ─▶ core
+//!    ◀──401──── without ck/ik ◀────────────────────────────────────────────────────────────── 401
+//!    ◀──200──── own Contacts restored, bindings live ◀─────────────────────────────────────── 200
+//! ```
+//! Nothing changes before the core's 200: a stranger who sends a REGISTER for somebody else moves no
+//! flow and ends no binding.
+
+pub(crate) mod credentials;
+mod response;
+
+use crate::address::{Pieces, identity_key};
+use crate::api::{Action, Outbox, Record, SipPoint};
+use crate::bindings::Profile;
+use crate::deadlines::Alarm;
+use crate::exchange::{Incoming, Purpose};
+use crate::flow::Origin;
+use crate::proxy::Way;
+use crate::route::CONTACT_PARAM;
+use crate::shard::Edge;
+use crate::token::{FlowPath, FlowToken, Token};
+use crate::{from_access, headers};
+use core::time::Duration;
+use sip::{HeaderId, Message, NameAddr, unquote};
+use smallvec::SmallVec;
+use wire::{BindingId, Cause, EditList, Instant, Span};
+
+/// What a REGISTER under way wants.
+#[derive(Debug)]
+pub struct Registering {
+    /// The address of record as written in To.
+    pub(crate) aor: Box<[u8]>,
+    /// The same as `identity_key` writes it.
+    pub(crate) aor_key: Box<[u8]>,
+    /// One for each Contact.
+    pub(crate) claims: SmallVec<[Claim; 1]>,
+    /// `Contact: *`: all bindings of the user end.
+    pub(crate) star: bool,
+}
+
+/// One Contact of a REGISTER.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// The binding it would open or refresh; `None` where an unknown contact is to be removed.
+    pub(crate) binding: Option<BindingId>,
+    /// Whether the binding was reserved for this REGISTER, and goes with it if it fails.
+    pub(crate) reserved: bool,
+    /// Its URI, byte for byte (R21).
+    pub(crate) contact_uri: Box<[u8]>,
+    /// Its `sip.instance`, wherever it stands; empty if there is none.
+    pub(crate) instance: Box<[u8]>,
+    /// What stands in our Path and Contact for it.
+    pub(crate) token: Box<[u8]>,
+    /// How long it asks to live.
+    pub(crate) wanted_seconds: u32,
+}
+
+/// RFC 3261 §10.2.1.1: what is meant where no lifetime is given.
+const EXPIRES_SECONDS: u32 = 3_600;
+
+/// Sends a REGISTER on.
+///
+/// # Errors
+/// The cause of the refusal; nothing is reserved then.
+pub(crate) fn request(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let origin = request.origin;
+    let flow = origin.flow().ok_or(Cause::Internal)?;
+    let mut tried = 0;
+    let target = edge.next_core_target(&mut tried, request.now).ok_or(Cause::NoNextHop)?;
+    let registering = claim_all(edge, request, flow)?;
+    let at = edge.points.at(target.point);
+    let edited = edit(edge, request.message, origin, &registering, at, edits);
+    if let Err(cause) = edited {
+        edge.abandon(Purpose::Register(Box::new(registering)));
+        return Err(cause);
+    }
+    let way =
+        Way { target, binding: None, purpose: Purpose::Register(Box::new(registering)), tried: Some(tried) };
+    edge.forward(request, way, edits, out).map(drop)
+}
+
+/// Finds or reserves a binding for each Contact.
+fn claim_all(edge: &mut Edge, request: &Incoming<'_>, flow: FlowPath) -> Result<Registering, Cause> {
+    let message = request.message;
+    let mut registering = Registering {
+        aor: request.to.uri.into(),
+        aor_key: identity_key(request.to.uri).ok_or(Cause::BadTo)?.into(),
+        claims: SmallVec::new(),
+        star: false,
+    };
+    let header = message.expires();
+    for (count, contact) in message.name_addrs(HeaderId::Contact).enumerate() {
+        let claimed = contact.and_then(|contact| {
+            if contact.star {
+                // RFC 3261 §10.2.2: only alone, and only to remove.
+                registering.star =
+                    count == 0 && header == Some(0) && message.elements(HeaderId::Contact).count() == 1;
+                return if registering.star { Ok(None) } else { Err(Cause::BadContact) };
+            }
+            if count >= edge.config.registrar.bindings_per_user_max {
+                return Err(Cause::TableFull);
+            }
+            let wanted = contact.expires().or(header).unwrap_or(EXPIRES_SECONDS);
+            claim(edge, &registering.aor_key, request, &contact, wanted, flow).map(Some)
+        });
+        match claimed {
+            Ok(claim) => registering.claims.extend(claim),
+            Err(cause) => {
+                edge.abandon(Purpose::Register(Box::new(registering)));
+                return Err(cause);
+            }
+        }
+    }
+    Ok(registering)
+}
+
+fn claim(
+    edge: &mut Edge,
+    aor_key: &[u8],
+    request: &Incoming<'_>,
+    contact: &NameAddr<'_>,
+    wanted_seconds: u32,
+    flow: FlowPath,
+) -> Result<Claim, Cause> {
+    if Pieces::of(contact.uri).is_none() {
+        return Err(Cause::BadContact);
+    }
+    let instance = instance_of(contact);
+    let wanted = Profile {
+        aor_key,
+        contact_uri: contact.uri,
+        instance,
+        call_id: request.call_id,
+        ..Profile::default()
+    };
+    let known = edge.bindings.same_contact(&wanted, flow);
+    let full = edge.bindings.of_user(aor_key).len() >= edge.config.registrar.bindings_per_user_max;
+    let (binding, reserved) = match known {
+        Some(id) => (Some(id), false),
+        None if wanted_seconds == 0 => (None, false),
+        None if full => return Err(Cause::TableFull),
+        None => {
+            let id = edge.bindings.reserve(flow, request.origin.point, request.origin.source);
+            (Some(id.ok_or(Cause::TableFull)?), true)
+        }
+    };
+    Ok(Claim {
+        binding,
+        reserved,
+        contact_uri: contact.uri.into(),
+        instance: instance.into(),
+        token: binding.map(|id| token(edge, id, flow)).unwrap_or_default(),
+        wanted_seconds,
+    })
+}
+
+/// The token of a binding over `flow`: the one it has, so that a refresh leaves Path and Contact as
+/// they are, or a fresh one for a new flow. A contact that is removed keeps the token the core knows.
+fn token(edge: &mut Edge, id: BindingId, flow: FlowPath) -> Box<[u8]> {
+    if let Some(binding) = edge.bindings.live(id)
+        && binding.flow == flow
+    {
+        return binding.profile().token.into();
+    }
+    let mut text = Vec::with_capacity(72);
+    let token = Token::Flow(FlowToken { node: edge.node, shard: edge.context.shard, flow, binding: id });
+    edge.tokens.seal(&token, &mut edge.random, &mut text);
+    text.into()
+}
+
+/// `sip.instance` of a contact: a feature tag (RFC 5626 §4.1), or a URI parameter as in 5-8.
+fn instance_of<'a>(contact: &NameAddr<'a>) -> &'a [u8] {
+    let pieces = Pieces::of(contact.uri);
+    [&b"+sip.instance"[..], b"sip.instance"]
+        .into_iter()
+        .find_map(|name| {
+            let inside = || pieces.as_ref().and_then(|p| p.param(contact.uri, name));
+            contact.params.value(name).or_else(inside)
+        })
+        .map_or(&b""[..], |value| {
+            let value = unquote(value);
+            value.strip_prefix(b"<").and_then(|v| v.strip_suffix(b">")).unwrap_or(value)
+        })
+}
+
+fn edit(
+    edge: &Edge,
+    message: Message<'_>,
+    origin: &Origin,
+    registering: &Registering,
+    at: &SipPoint,
+    edits: &mut EditList,
+) -> Result<(), Cause> {
+    headers::count_hop(message, edits)?;
+    headers::strip(message, headers::REQUEST_TO_CORE, edits);
+    headers::strip_option(message, HeaderId::Require, b"sec-agree", edits);
+    headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);
+    edit_contacts(message, registering, at, edits);
+    credentials::edit_authorization(message, challenged_over_tls(edge, origin), edits);
+    from_access::access_info(edge, message, edits);
+    let end = message.fields_end();
+    if let Some(claim) = registering.claims.iter().find(|c| !c.token.is_empty()) {
+        edits.insert_with(end, |out| {
+            out.extend_from_slice(b"Path: <");
+            headers::push_own_uri(&claim.token, at, out);
+            out.extend_from_slice(b";lr>\r\n");
+        });
+        // RFC 3327 §5.1: the registrar must know that the UE knows of Path.
+        if !message.lists(HeaderId::Supported, b"path") && !message.lists(HeaderId::Require, b"path") {
+            edits.insert(end, b"Supported: path\r\n");
+        }
+    }
+    edits.insert_with(end, |out| {
+        out.extend_from_slice(b"P-Visited-Network-ID: ");
+        sip::text::push_quoted(edge.config.registrar.visited_network_id.as_bytes(), out);
+        out.extend_from_slice(b"\r\n");
+    });
+    Ok(())
+}
+
+/// Puts our host, port and token into each Contact; parameters stay byte for byte (R14).
+fn edit_contacts(message: Message<'_>, registering: &Registering, at: &SipPoint, edits: &mut EditList) {
+    let contacts = message.name_addrs(HeaderId::Contact).flatten();
+    for (contact, claim) in contacts.zip(&registering.claims) {
+        let Some(pieces) = Pieces::of(contact.uri) else { continue };
+        if !contact.bracketed {
+            edits.insert(contact.uri_span.start as usize, b"<");
+        }
+        headers::own_host_port(&contact, &pieces, at, edits);
+        let start = contact.uri_span.start as usize;
+        let params = contact.uri.get(pieces.params.clone()).unwrap_or_default();
+        for (text, range) in crate::address::params(params) {
+            // A parameter of our name is not the UE's to set.
+            if text.split(|&b| b == b'=').next().is_some_and(|n| n.eq_ignore_ascii_case(CONTACT_PARAM)) {
+                let from = start + pieces.params.start;
+                edits.remove(Span::new(from + range.start, from + range.end));
+            }
+        }
+        if !claim.token.is_empty() {
+            edits.insert_with(start + pieces.params.end, |out| {
+                out.push(b';');
+                out.extend_from_slice(CONTACT_PARAM);
+                out.push(b'=');
+                out.extend_from_slice(&claim.token);
+            });
+        }
+        if !contact.bracketed {
+            edits.insert(contact.uri_span.end as usize, b">");
+        }
+    }
+}
+
+/// Whether an AKA challenge went out over this very TLS flow (R16).
+fn challenged_over_tls(edge: &Edge, origin: &Origin) -> bool {
+    let wire::Hop::Stream(id) = origin.hop else { return false };
+    let stream = edge.flows.stream(id);
+    stream.is_some_and(|s| s.transport == wire::Transport::Tls && s.aka_challenged)
+}
+
+impl Edge {
+    /// Undoes what an exchange had reserved.
+    pub(crate) fn abandon(&mut self, purpose: Purpose) {
+        if let Purpose::Register(registering) = purpose {
+            for claim in registering.claims {
+                if let Some(id) = claim.binding.filter(|_| claim.reserved) {
+                    self.bindings.remove(id);
+                }
+            }
+        }
+    }
+
+    /// A binding ran out (R22).
+    pub(crate) fn on_binding_deadline(&mut self, id: BindingId, now: Instant, out: &mut Outbox) {
+        let Some(binding) = self.bindings.find_mut(id) else { return };
+        binding.armed = None;
+        if binding.expires_at <= now {
+            self.end_binding(id, Cause::RegistrationExpired, out);
+        } else {
+            let at = binding.expires_at;
+            self.deadlines.arm(Alarm::Binding(id), &mut binding.armed, Some(at));
+        }
+    }
+
+    /// Ends a live binding.
+    pub(crate) fn end_binding(&mut self, id: BindingId, cause: Cause, out: &mut Outbox) {
+        let Some(mut binding) = self.bindings.remove(id) else { return };
+        self.deadlines.arm(Alarm::Binding(id), &mut binding.armed, None);
+        self.flows.unbind(binding.flow, id);
+        self.counters.registrations_ended += 1;
+        self.counters.registrations = self.bindings.live_count();
+        out.actions.push(Action::Record(Record::Registration {
+            aor: String::from_utf8_lossy(binding.profile().aor).into(),
+            source: binding.source,
+            expires_seconds: 0,
+            ended: Some(cause),
+        }));
+    }
+
+    /// A flow closed. Its bindings stay until they expire: the UE comes back over another flow, with
+    /// its dialogs; until then requests for it are answered 430.
+    pub(crate) fn on_flow_lost(&mut self, flow: FlowPath) {
+        self.keyring.wipe(flow);
+        let ids: SmallVec<[BindingId; 1]> = self.flows.bindings(flow).into();
+        for id in ids {
+            self.flows.unbind(flow, id);
+        }
+    }
+
+    pub(crate) fn on_keys_deadline(&mut self, now: Instant) {
+        self.keyring.armed = None;
+        self.keyring.expire(now);
+        self.arm_keys();
+    }
+
+    fn arm_keys(&mut self) {
+        let next = self.keyring.next_end();
+        self.deadlines.arm(Alarm::Keys, &mut self.keyring.armed, next);
+    }
+
+    fn pending_timeout(&self) -> Duration {
+        Duration::from_secs(self.config.registrar.pending_timeout_seconds)
+    }
+}
