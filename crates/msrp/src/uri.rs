@@ -165,12 +165,29 @@ fn host_and_port(text: &[u8]) -> Option<(Host<'_>, Option<u16>)> {
 }
 
 fn name_or_v4(host: &[u8]) -> Option<Host<'_>> {
-    let text = core::str::from_utf8(host).ok()?;
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
+    if let Some(address) = v4(host) {
         return Some(Host::Address(IpAddr::V4(address)));
     }
     let clean = host.iter().all(|&b| is(b, TOKEN)) && Decoded(host).all(|b| is(b, TOKEN));
-    (!host.is_empty() && clean).then_some(Host::Name(host))
+    (!host.is_empty() && clean && escapes_are_whole(host)).then_some(Host::Name(host))
+}
+
+/// An IPv4 address, also an escaped one: it is equal to the plain one.
+fn v4(host: &[u8]) -> Option<Ipv4Addr> {
+    let mut plain = [0; "255.255.255.255".len()];
+    let mut length = 0;
+    for byte in Decoded(host) {
+        *plain.get_mut(length)? = byte;
+        length += 1;
+    }
+    core::str::from_utf8(&plain[..length]).ok()?.parse().ok()
+}
+
+/// Whether each `%` begins an escape (RFC 3986 §2.1): otherwise decoding one could complete another,
+/// and the canonical form would change when it is read again.
+fn escapes_are_whole(host: &[u8]) -> bool {
+    let whole = |at: usize| host.get(at + 1..at + 3).is_some_and(|digits| all(digits, HEX));
+    memchr::memchr_iter(b'%', host).all(whole)
 }
 
 /// Bytes with `%41` read as `A` where the result is unreserved (RFC 3986 §6.2.2.2).
@@ -224,6 +241,10 @@ mod tests {
             (b"msrp://[2001:db8::1]:9/x;tcp", true),
             (b"msrp://h;tcp", true),
             (b"msrp://h/x", true),
+            (b"msrp://h%2Dx:1/x;tcp", true),
+            (b"msrp://h%2:1/x;tcp", false),
+            // Found by fuzzing: decoded once it is another URI than decoded twice.
+            (b"msrp://%%%36516+/x;tcp", false),
             (b"msrp://h:65536/x;tcp", false),
             (b"msrp://h:/x;tcp", false),
             (b"msrp://[::1/x;tcp", false),
@@ -256,6 +277,7 @@ mod tests {
             (base, b"msrp://host.example.com:8493/asfd34;sctp", false),
             (b"msrp://[2001:DB8:0::1]:1/a;tcp", b"msrp://[2001:db8::1]:1/a;tcp", true),
             (b"msrp://10.0.0.1:1/a;tcp", b"msrp://10.0.0.2:1/a;tcp", false),
+            (b"msrp://10.0.0.1:1/a;tcp", b"msrp://%310.0.0.%31:1/a;tcp", true),
         ];
         for (a, b, equal) in table {
             let (one, two) = (Uri::parse(a).unwrap(), Uri::parse(b).unwrap());
