@@ -12,6 +12,8 @@ pub mod cpim;
 pub mod edit;
 pub mod features;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod header;
 pub mod index;
 pub mod items;

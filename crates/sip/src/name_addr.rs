@@ -21,7 +21,8 @@ pub struct NameAddr<'a> {
     pub uri_span: Span,
     /// What follows the address.
     pub params: Params<'a>,
-    /// Where the parameters lie, from the byte behind the address on; an insertion point if empty.
+    /// Where the parameters lie, from the byte behind the address on: where one is put in, since further
+    /// on an open quote might swallow it.
     pub params_span: Span,
     /// The whole member.
     pub span: Span,
@@ -76,7 +77,8 @@ impl<'a> NameAddr<'a> {
         let end = within.end as usize;
         let stop = find_unquoted(bytes, name_end, end, b";");
         let uri = span(bytes, name_end, stop);
-        if uri.is_empty() {
+        let text = bytes.get(uri.range())?;
+        if text.is_empty() || memchr::memchr(b'"', text).is_some() {
             return None;
         }
         let display = Span { start: within.start, end: name_end as u32 };
@@ -183,6 +185,7 @@ mod tests {
             "<sip:a@b",
             ";tag=1",
             "<sip:a@b> x",
+            "sip:a\"b",
             "\"open <sip:a@b>",
         ] {
             assert!(NameAddr::read(text.as_bytes(), Span::new(0, text.len())).is_none(), "{text}");

@@ -226,7 +226,8 @@ fn read_tel<'a>(
     let params = find_unquoted(text, at, end, b";");
     uri.number_span = span(text, at, params);
     let number = uri.number_span.of(text);
-    if number.is_empty() || number.iter().any(|&b| is_stray(b) || b == b'@') {
+    let separators_only = number.iter().all(|&b| is_visual_separator(b));
+    if separators_only || number.iter().any(|&b| is_stray(b) || b == b'@') {
         return None;
     }
     uri.number = Some(number);

@@ -72,13 +72,18 @@ impl Response<'_> {
         let Some(field) = request.first(HeaderId::To) else {
             return;
         };
+        // The tag goes right behind the address: further on, a quote left open might swallow it, or an
+        // empty `tag=` come first.
+        let untagged = NameAddr::read(request.bytes(), field.value).filter(|to| to.tag().is_none());
+        let cut = untagged.map_or(field.value.end, |to| to.params_span.start);
+        let (front, rest) = (Span { end: cut, ..field.value }, Span { start: cut, ..field.value });
         out.extend_from_slice(b"To: ");
-        out.extend_from_slice(request.text(field.value));
-        let untagged = NameAddr::read(request.bytes(), field.value).is_some_and(|to| to.tag().is_none());
-        if let Some(tag) = self.to_tag.filter(|_| untagged) {
+        out.extend_from_slice(request.text(front));
+        if let Some(tag) = self.to_tag.filter(|_| untagged.is_some()) {
             out.extend_from_slice(b";tag=");
             out.extend_from_slice(tag);
         }
+        out.extend_from_slice(request.text(rest));
         out.extend_from_slice(b"\r\n");
     }
 }

@@ -10,8 +10,11 @@ use crate::unquote;
 /// relation is not transitive (RFC 3261's own example), so it makes no hash key; `Uri::push_key` does.
 #[must_use]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a == b {
+        return true; // also what repeats a parameter with two values, and is equal to nothing else
+    }
     let (Ok(left), Ok(right)) = (parse(a), parse(b)) else {
-        return a == b;
+        return false;
     };
     match (kind(&left), kind(&right)) {
         (Scheme::Tel, Scheme::Tel) => same_tel(&left, &right),
