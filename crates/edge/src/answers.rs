@@ -30,13 +30,43 @@ impl Edge {
                 self.registration_answered(x, &mut registering, message, now, edits, out);
                 x.purpose = Purpose::Register(registering);
             }
+            Purpose::Invite(call) => {
+                headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
+                headers::contact_to_access(message, at, edits);
+                self.invite_answered(x, call, message, edits, now, out);
+                x.purpose = Purpose::Invite(call);
+            }
+            Purpose::Inside(mut inside) => {
+                headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
+                headers::contact_to_access(message, at, edits);
+                self.answered_inside(x, &mut inside, message, edits, now, out);
+                x.purpose = Purpose::Inside(inside);
+            }
         }
     }
 
     /// UE → core (R26, R29).
-    pub(crate) fn response_to_core(&mut self, x: &mut Exchange, message: Message<'_>, edits: &mut EditList) {
+    pub(crate) fn response_to_core(
+        &mut self,
+        x: &mut Exchange,
+        message: Message<'_>,
+        now: Instant,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) {
         headers::strip(message, headers::RESPONSE_TO_CORE, edits);
         headers::contact_to_core(message, self.points.at(x.requester.point), edits);
+        match core::mem::take(&mut x.purpose) {
+            Purpose::Invite(call) => {
+                self.invite_answered(x, call, message, edits, now, out);
+                x.purpose = Purpose::Invite(call);
+            }
+            Purpose::Inside(mut inside) => {
+                self.answered_inside(x, &mut inside, message, edits, now, out);
+                x.purpose = Purpose::Inside(inside);
+            }
+            other => x.purpose = other,
+        }
     }
 
     /// A stream with the core closed: what waits for an answer over it must not wait for a timer.

@@ -44,6 +44,14 @@ pub struct Counters {
     pub stuns: u64,
     /// Messages handed to another shard.
     pub handovers: u64,
+    /// Calls opened: INVITEs outside a dialog that were taken on.
+    pub calls_opened: u64,
+    /// Dialogs that a 2xx to their INVITE confirmed.
+    pub dialogs_confirmed: u64,
+    /// Calls in the table.
+    pub calls: u64,
+    /// Media sessions reserved or agreed on.
+    pub media_sessions: u64,
     /// Exchanges in the table.
     pub exchanges: u64,
     /// Bindings registered and alive.
@@ -85,6 +93,10 @@ impl Default for Counters {
             rkeeps: 0,
             stuns: 0,
             handovers: 0,
+            calls_opened: 0,
+            dialogs_confirmed: 0,
+            calls: 0,
+            media_sessions: 0,
             exchanges: 0,
             registrations: 0,
             streams: [0; 2],

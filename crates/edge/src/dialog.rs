@@ -33,6 +33,8 @@ pub struct Call {
     pub binding: BindingId,
     /// The UE's flow when the call was made.
     pub flow: FlowPath,
+    /// The token in our Record-Route towards the core.
+    pub token: Box<[u8]>,
     /// Where requests to the inviter go.
     pub inviter_way: Way,
     /// Offer and answer, until a dialog takes them over.
@@ -43,14 +45,19 @@ pub struct Call {
     pub inviting: bool,
     /// When the INVITE came.
     pub opened_at: Instant,
+    /// The UE's flow is gone: when it must be back over another one.
+    pub back_by: Option<Instant>,
     /// Where its alarm stands.
     pub armed: Option<Instant>,
     key: u64,
+    numbers: u32,
 }
 
 /// A dialog, early or confirmed.
 #[derive(Debug)]
 pub struct Dialog {
+    /// Its number within the call; never given twice.
+    pub number: u32,
     /// The tag of the callee.
     pub tag: Box<[u8]>,
     /// Whether a 2xx to the INVITE passed.
@@ -77,8 +84,8 @@ pub struct Way {
 pub struct Place {
     /// The call.
     pub call: DialogId,
-    /// Which of its dialogs.
-    pub dialog: usize,
+    /// Which of its dialogs, by its number.
+    pub dialog: u32,
 }
 
 /// What names a dialog in a message, seen from its sender.
@@ -92,8 +99,8 @@ pub struct Names<'a> {
     pub from_tag: &'a [u8],
     /// The To tag.
     pub to_tag: &'a [u8],
-    /// The sender's registration, if it is a UE.
-    pub binding: Option<BindingId>,
+    /// The registrations of the sender's flow, if it is a UE.
+    pub owners: Option<&'a [BindingId]>,
 }
 
 /// What makes a call.
@@ -166,13 +173,16 @@ impl Calls {
                 inviter_tag: opening.inviter_tag.into(),
                 binding: opening.binding,
                 flow: opening.flow,
+                token: Box::default(),
                 inviter_way: opening.inviter_way,
                 negotiation: Negotiation::default(),
                 dialogs: SmallVec::new(),
                 inviting: true,
                 opened_at: now,
+                back_by: None,
                 armed: None,
                 key,
+                numbers: 0,
             })
         })?;
         self.by_key.entry(key).or_default().push(id);
@@ -221,13 +231,13 @@ impl Calls {
                 call.inviter == inviter
                     && *call.call_id == *names.call_id
                     && *call.inviter_tag == *inviter_tag
-                    && names.binding.is_none_or(|binding| binding == call.binding)
+                    && names.owners.is_none_or(|owners| owners.contains(&call.binding))
             };
             let key = self.key(inviter, names.call_id, inviter_tag);
             let mut calls = self.by_key.get(&key)?.iter().filter_map(|&id| self.call(id));
             calls.find_map(|call| {
-                let dialog = call.position(tag).filter(|_| same(call))?;
-                Some(Place { call: call.id, dialog })
+                let dialog = call.tagged(tag).filter(|_| same(call))?;
+                Some(Place { call: call.id, dialog: dialog.number })
             })
         })
     }
@@ -244,36 +254,49 @@ impl Calls {
 }
 
 impl Call {
-    /// Which dialog has this callee tag.
+    /// The dialog with this callee tag.
     #[must_use]
-    pub fn position(&self, tag: &[u8]) -> Option<usize> {
-        self.dialogs.iter().position(|d| *d.tag == *tag)
+    pub fn tagged(&self, tag: &[u8]) -> Option<&Dialog> {
+        self.dialogs.iter().find(|d| *d.tag == *tag)
+    }
+
+    /// The dialog with this number.
+    #[must_use]
+    pub fn dialog(&self, number: u32) -> Option<&Dialog> {
+        self.dialogs.iter().find(|d| d.number == number)
+    }
+
+    /// The dialog with this number, to change it.
+    pub fn dialog_mut(&mut self, number: u32) -> Option<&mut Dialog> {
+        self.dialogs.iter_mut().find(|d| d.number == number)
     }
 
     /// The dialog with this callee tag, opened if it is new; `None` above [`DIALOGS_MAX`].
     ///
     /// The first one takes over the sessions that were reserved with the offer.
-    pub fn dialog(&mut self, tag: &[u8]) -> Option<usize> {
-        if let Some(at) = self.position(tag) {
-            return Some(at);
+    pub fn enter(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
+        if let Some(at) = self.dialogs.iter().position(|d| *d.tag == *tag) {
+            return self.dialogs.get_mut(at);
         }
         if self.dialogs.len() >= DIALOGS_MAX {
             return None;
         }
+        self.numbers += 1;
         self.dialogs.push(Dialog {
+            number: self.numbers,
             tag: tag.into(),
             confirmed: false,
             callee_way: Way::default(),
             negotiation: self.negotiation.fork(),
             expires_at: None,
         });
-        Some(self.dialogs.len() - 1)
+        self.dialogs.last_mut()
     }
 
     /// Where requests of this dialog to `realm` go.
     #[must_use]
-    pub fn way(&self, dialog: usize, realm: Realm) -> Option<&Way> {
-        let dialog = self.dialogs.get(dialog)?;
+    pub fn way(&self, dialog: u32, realm: Realm) -> Option<&Way> {
+        let dialog = self.dialog(dialog)?;
         Some(match realm == self.inviter {
             true => &self.inviter_way,
             false => &dialog.callee_way,
@@ -281,18 +304,18 @@ impl Call {
     }
 
     /// The same, to change it (RFC 3261 §12.2: target refresh).
-    pub fn way_mut(&mut self, dialog: usize, realm: Realm) -> Option<&mut Way> {
-        let dialog = self.dialogs.get_mut(dialog)?;
-        Some(match realm == self.inviter {
-            true => &mut self.inviter_way,
-            false => &mut dialog.callee_way,
-        })
+    pub fn way_mut(&mut self, dialog: u32, realm: Realm) -> Option<&mut Way> {
+        match realm == self.inviter {
+            true => Some(&mut self.inviter_way),
+            false => self.dialog_mut(dialog).map(|d| &mut d.callee_way),
+        }
     }
 
-    /// The earliest end of its dialogs.
+    /// When to look after it.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.dialogs.iter().filter_map(|d| d.expires_at).min()
+        let ends = self.dialogs.iter().filter_map(|d| d.expires_at);
+        ends.chain(self.back_by).min()
     }
 
     /// Whether nothing of it is left.
@@ -329,16 +352,16 @@ mod tests {
     }
 
     fn answer(calls: &mut Calls, call: DialogId, tag: &str) {
-        calls.call_mut(call).unwrap().dialog(tag.as_bytes()).unwrap();
+        calls.call_mut(call).unwrap().enter(tag.as_bytes()).unwrap();
     }
 
-    fn names<'a>(from: Realm, from_tag: &'a str, to_tag: &'a str, ue: Option<u32>) -> Names<'a> {
+    fn names<'a>(from: Realm, from_tag: &'a str, to_tag: &'a str, ue: &'a [BindingId]) -> Names<'a> {
         Names {
             from,
             call_id: b"c1",
             from_tag: from_tag.as_bytes(),
             to_tag: to_tag.as_bytes(),
-            binding: ue.map(binding),
+            owners: (from == Realm::Access).then_some(ue),
         }
     }
 
@@ -351,14 +374,14 @@ mod tests {
         answer(&mut calls, a, "tb");
         answer(&mut calls, b, "tb");
         for (wanted, found) in [
-            (names(Realm::Access, "ta", "tb", Some(1)), Some(a)),
-            (names(Realm::Core, "ta", "tb", None), Some(b)),
-            (names(Realm::Access, "tb", "ta", Some(2)), Some(b)),
-            (names(Realm::Core, "tb", "ta", None), Some(a)),
+            (names(Realm::Access, "ta", "tb", &[binding(1)]), Some(a)),
+            (names(Realm::Core, "ta", "tb", &[]), Some(b)),
+            (names(Realm::Access, "tb", "ta", &[binding(2)]), Some(b)),
+            (names(Realm::Core, "tb", "ta", &[]), Some(a)),
             // A stranger who knows the tags, a wrong tag, a tag that is not there yet.
-            (names(Realm::Access, "ta", "tb", Some(3)), None),
-            (names(Realm::Access, "ta", "tx", Some(1)), None),
-            (names(Realm::Access, "ta", "", Some(1)), None),
+            (names(Realm::Access, "ta", "tb", &[binding(3)]), None),
+            (names(Realm::Access, "ta", "tx", &[binding(1)]), None),
+            (names(Realm::Access, "ta", "", &[binding(1)]), None),
         ] {
             let place = calls.find(&wanted);
             assert_eq!(place.map(|p| p.call), found, "{wanted:?}");
@@ -372,7 +395,7 @@ mod tests {
         let two = open(&mut calls, Realm::Core, "ta", 2);
         answer(&mut calls, one, "t1");
         answer(&mut calls, two, "t2");
-        let find = |to: &str| calls.find(&names(Realm::Core, "ta", to, None)).map(|p| p.call);
+        let find = |to: &str| calls.find(&names(Realm::Core, "ta", to, &[])).map(|p| p.call);
         assert_eq!((find("t1"), find("t2")), (Some(one), Some(two)));
     }
 
@@ -383,11 +406,11 @@ mod tests {
         answer(&mut calls, call, "t1");
         answer(&mut calls, call, "t2");
         answer(&mut calls, call, "t1");
-        let place = calls.find(&names(Realm::Core, "t2", "ta", None)).unwrap();
-        assert_eq!((place.call, place.dialog), (call, 1));
+        let place = calls.find(&names(Realm::Core, "t2", "ta", &[])).unwrap();
+        assert_eq!((place.call, place.dialog), (call, 2));
         let one = calls.call_mut(call).unwrap();
         for n in 0..DIALOGS_MAX + 2 {
-            one.dialog(format!("x{n}").as_bytes());
+            one.enter(format!("x{n}").as_bytes());
         }
         assert_eq!(one.dialogs.len(), DIALOGS_MAX);
     }
@@ -399,7 +422,7 @@ mod tests {
         answer(&mut calls, call, "tb");
         assert_eq!(calls.of_binding(binding(1)), [call]);
         assert!(calls.remove(call).is_some());
-        assert_eq!(calls.find(&names(Realm::Access, "ta", "tb", Some(1))), None);
+        assert_eq!(calls.find(&names(Realm::Access, "ta", "tb", &[binding(1)])), None);
         assert!(calls.of_binding(binding(1)).is_empty());
         assert!(calls.by_key.is_empty() && calls.by_binding.is_empty());
         assert!(calls.remove(call).is_none());
@@ -428,10 +451,10 @@ mod tests {
         let id = open(&mut calls, Realm::Core, "ta", 1);
         answer(&mut calls, id, "tb");
         let call = calls.call_mut(id).unwrap();
-        call.way_mut(0, Realm::Core).unwrap().target = (*b"sip:core").into();
-        call.way_mut(0, Realm::Access).unwrap().target = (*b"sip:ue").into();
+        call.way_mut(1, Realm::Core).unwrap().target = (*b"sip:core").into();
+        call.way_mut(1, Realm::Access).unwrap().target = (*b"sip:ue").into();
         assert_eq!(*call.inviter_way.target, *b"sip:core");
         assert_eq!(*call.dialogs[0].callee_way.target, *b"sip:ue");
-        assert_eq!(call.way(1, Realm::Core), None);
+        assert_eq!(call.way(2, Realm::Core), None);
     }
 }

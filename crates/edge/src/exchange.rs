@@ -11,6 +11,7 @@
 //! everything (as the specification's own examples do) still get one exchange for each request.
 
 use crate::flow::Origin;
+use crate::in_dialog::Inside;
 use crate::points::PointId;
 use crate::registration::Registering;
 use crate::reply::Echo;
@@ -21,7 +22,7 @@ use sip::transaction::{Effects, InviteClient, InviteServer, NonInviteClient, Non
 use sip::{CSeq, Message, Method, NameAddr, Via};
 use std::collections::HashMap;
 use std::hash::DefaultHasher;
-use wire::{BindingId, Cause, ExchangeId, Hop, Instant, Random, Realm, Span, Transport};
+use wire::{BindingId, Cause, DialogId, ExchangeId, Hop, Instant, Random, Realm, Span, Transport};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,10 @@ pub enum Purpose {
     Plain,
     /// A REGISTER.
     Register(Box<Registering>),
+    /// The INVITE of a call.
+    Invite(DialogId),
+    /// A request inside a dialog.
+    Inside(Box<Inside>),
 }
 
 /// A request and its two transactions.

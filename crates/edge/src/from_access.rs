@@ -12,7 +12,7 @@ use crate::identify::Caller;
 use crate::proxy::Way;
 use crate::shard::Edge;
 use crate::validate::{Mode, Reject, request_from_access};
-use crate::{admit, headers, identify, keepalive, refuse, registration};
+use crate::{admit, headers, identify, in_dialog, keepalive, refuse, registration};
 use sip::{HeaderId, Message, Method};
 use wire::{Cause, EditList, Instant, Realm};
 
@@ -68,7 +68,9 @@ fn dispatch(
     match request.method() {
         Method::Register => registration::request(edge, request, edits, out),
         Method::Cancel => edge.on_cancel(request, out),
+        _ if request.in_dialog() && in_dialog::request(edge, request, edits, out)? => Ok(()),
         Method::Ack => Err(Cause::StrayAck),
+        method if request.in_dialog() && in_dialog::needs_dialog(method) => Err(Cause::UnknownDialog),
         Method::Options if is_for_edge(edge, message) => {
             edge.reply(message, origin, 200, refuse::ALLOW, out);
             Ok(())
@@ -94,9 +96,13 @@ fn forward(
     let target = edge.target_of_route(&route, &mut tried, request.now).ok_or(Cause::NoNextHop)?;
     edit(edge, message, caller, &route, edits)?;
     headers::contact_to_core(message, edge.points.at(target.point), edits);
+    let purpose = match request.method() {
+        Method::Invite => Purpose::Invite(edge.open_call(request, caller.binding, &target, edits, out)?),
+        _ => Purpose::Plain,
+    };
     let way = Way {
         target,
-        purpose: Purpose::Plain,
+        purpose,
         binding: Some(caller.binding),
         tried: (!request.in_dialog()).then_some(tried),
     };
@@ -131,13 +137,7 @@ pub(crate) fn edit(
     headers::strip(message, headers::REQUEST_TO_CORE, edits);
     headers::strip_option(message, HeaderId::Require, b"sec-agree", edits);
     headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);
-    if !route.is_empty() {
-        edits.insert_with(message.start_span().end as usize, |out| {
-            out.extend_from_slice(b"Route: ");
-            out.extend_from_slice(route);
-            out.extend_from_slice(b"\r\n");
-        });
-    }
+    headers::route(message, route, edits);
     access_info(edge, message, edits);
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::proxy::{Way, push_bytes};
 use crate::route::Destination;
 use crate::shard::Edge;
 use crate::validate::{Reject, request_from_core};
-use crate::{admit, from_access, headers, refuse};
+use crate::{admit, from_access, headers, in_dialog, refuse};
 use sip::{Message, Method};
 use wire::{BindingId, Cause, EditList, Instant, ShardId};
 
@@ -59,18 +59,22 @@ fn dispatch(
     let (message, origin) = (request.message, request.origin);
     match request.method() {
         Method::Cancel => edge.on_cancel(request, out),
-        Method::Ack => Err(Cause::StrayAck),
+        _ if request.in_dialog() && in_dialog::request(edge, request, edits, out)? => Ok(()),
         Method::Register => Err(Cause::MethodNotAllowed),
         Method::Options if from_access::is_for_edge(edge, message) => {
             edge.reply(message, origin, 200, refuse::ALLOW, out);
             Ok(())
         }
         _ => match edge.destination(message)? {
-            Destination::Binding(binding) => forward(edge, request, binding, edits, out),
             Destination::Shard(shard) => {
                 hand_over(edge, message, origin, shard, out);
                 Ok(())
             }
+            Destination::Binding(_) if request.method() == Method::Ack => Err(Cause::StrayAck),
+            Destination::Binding(_) if request.in_dialog() && in_dialog::needs_dialog(request.method()) => {
+                Err(Cause::UnknownDialog)
+            }
+            Destination::Binding(binding) => forward(edge, request, binding, edits, out),
         },
     }
 }
@@ -84,23 +88,29 @@ fn forward(
 ) -> Result<(), Cause> {
     let message = request.message;
     let target = edge.access_target(binding)?;
-    edit(edge, message, binding, &target, edits)?;
+    let uri = edge.bindings.live(binding).ok_or(Cause::FlowGone)?.profile().contact_uri.to_vec();
+    edit(edge, message, &uri, &target, edits)?;
     headers::contact_to_access(message, edge.points.at(target.point), edits);
-    let way = Way { target, purpose: Purpose::Plain, binding: Some(binding), tried: None };
+    let purpose = match request.method() {
+        Method::Invite => Purpose::Invite(edge.open_call(request, binding, &target, edits, out)?),
+        _ => Purpose::Plain,
+    };
+    let way = Way { target, purpose, binding: Some(binding), tried: None };
     edge.forward(request, way, edits, out).map(drop)
 }
 
-/// The header policy of a request towards a UE: its own Contact as Request-URI (R45), and nothing of
-/// the core's inner routes (R23).
+/// The header policy of a request towards a UE: its own Contact (`uri`) as Request-URI (R45), and
+/// nothing of the core's inner routes (R23).
 pub(crate) fn edit(
     edge: &Edge,
     message: Message<'_>,
-    binding: BindingId,
+    uri: &[u8],
     target: &Target,
     edits: &mut EditList,
 ) -> Result<(), Cause> {
-    let binding = edge.bindings.live(binding).ok_or(Cause::FlowGone)?;
-    edits.replace(message.uri_span(), binding.profile().contact_uri);
+    if !uri.is_empty() {
+        edits.replace(message.uri_span(), uri);
+    }
     headers::count_hop(message, edits)?;
     headers::strip(message, headers::REQUEST_TO_ACCESS, edits);
     headers::strip_private_identity(message, edits);

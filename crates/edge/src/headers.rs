@@ -144,14 +144,10 @@ pub fn count_hop(message: Message<'_>, edits: &mut EditList) -> Result<(), Cause
     Ok(())
 }
 
-/// A stream needs Content-Length (RFC 3261 §18.3); a datagram may have come without.
-pub fn ensure_length(message: Message<'_>, transport: Transport, edits: &mut EditList) {
-    if transport.is_reliable() && !message.has(HeaderId::ContentLength) {
-        edits.insert_with(message.fields_end(), |out| {
-            out.extend_from_slice(b"Content-Length: ");
-            push_decimal(message.body().len() as u64, out);
-            out.extend_from_slice(b"\r\n");
-        });
+/// Puts a route set before everything else; nothing if it is empty.
+pub fn route(message: Message<'_>, routes: &[u8], edits: &mut EditList) {
+    if !routes.is_empty() {
+        sip::edit::prepend(message, "Route", routes, edits);
     }
 }
 
@@ -248,7 +244,7 @@ pub fn restore(response: Message<'_>, echo: &Echo, fallback_tag: &[u8], edits: &
 
 /// The tag that the responder gave itself: that of To, unless it is the requester's own because From
 /// and To came back exchanged (q07).
-fn response_tag<'a>(response: Message<'a>, echo: &Echo) -> Option<&'a [u8]> {
+pub fn response_tag<'a>(response: Message<'a>, echo: &Echo) -> Option<&'a [u8]> {
     let tag_of = |id| {
         let field = response.first(id)?;
         NameAddr::read(response.bytes(), field.value)?.tag()

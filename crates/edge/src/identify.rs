@@ -44,6 +44,20 @@ pub(crate) fn caller(edge: &Edge, request: &Incoming<'_>) -> Result<Caller, Caus
     Ok(Caller { binding, identity: default_identity(edge, binding) })
 }
 
+/// The caller of a request inside a dialog, which was admitted with it: From and To stay what they
+/// were then, whoever they name.
+pub(crate) fn in_dialog(edge: &Edge, message: Message<'_>, binding: BindingId) -> Caller {
+    let preferred = [HeaderId::PPreferredIdentity, HeaderId::PAssertedIdentity]
+        .into_iter()
+        .flat_map(|id| message.name_addrs(id).flatten());
+    let own = preferred.into_iter().find(|wanted| owns(edge, binding, wanted.uri));
+    let identity = match own {
+        Some(wanted) => message.text(wanted.span).to_vec(),
+        None => default_identity(edge, binding),
+    };
+    Caller { binding, identity }
+}
+
 /// The binding that From belongs to; `None` for an anonymous caller.
 fn check_from(
     edge: &Edge,

@@ -148,7 +148,7 @@ impl Edge {
         match stream.realm {
             Realm::Access => {
                 self.on_flow_gone(id, now, out);
-                self.on_flow_lost(crate::token::FlowPath::Stream(id));
+                self.on_flow_lost(crate::token::FlowPath::Stream(id), now);
             }
             Realm::Core => self.on_core_stream_closed(&stream, now, out),
         }

@@ -50,7 +50,7 @@ impl Edge {
     ) -> Result<ExchangeId, Cause> {
         let (message, now) = (request.message, request.now);
         let Some(id) = self.open_exchange(request, &way) else {
-            self.abandon(way.purpose);
+            self.conclude(way.purpose, NOT_SENT, now, out);
             return Err(Cause::TableFull);
         };
         let mut x = self.exchanges.lift(id).expect("it was just put in");
@@ -58,7 +58,7 @@ impl Edge {
         x.branch = Branch::new(id, &mut self.random);
         let at = self.points.at(x.target.point);
         headers::own_via(message, at, x.target.transport, &x.branch, edits);
-        headers::ensure_length(message, x.target.transport, edits);
+        sip::edit::fit_content_length(message, edits);
         let start = out.bytes.len();
         let gathered = edits.gather(message.bytes(), &mut out.bytes);
         let refused = match gathered {
@@ -70,7 +70,7 @@ impl Edge {
         };
         if let Some(cause) = refused {
             out.bytes.truncate(start);
-            self.abandon(core::mem::take(&mut x.purpose));
+            self.conclude(core::mem::take(&mut x.purpose), NOT_SENT, now, out);
             self.exchanges.free(x);
             return Err(cause);
         }
@@ -83,7 +83,7 @@ impl Edge {
         if x.method == Method::Invite {
             self.answer(&mut x, 100, b"", now, out);
         }
-        self.settle(x);
+        self.settle(x, now, out);
         Ok(id)
     }
 
@@ -154,7 +154,7 @@ impl Edge {
             self.counters.retransmissions_in[counters::index(request.origin.realm)] += 1;
         }
         self.on_server_effects(&mut x, effects, out);
-        self.settle(x);
+        self.settle(x, now, out);
         // An ACK in Accepted belongs to the dialog (RFC 6026 §7.1).
         !effects.contains(Effects::PASS)
     }
@@ -200,7 +200,7 @@ impl Edge {
         } else {
             self.take_response(&mut x, message, now, out);
         }
-        self.settle(x);
+        self.settle(x, now, out);
         Some(())
     }
 
@@ -251,16 +251,16 @@ impl Edge {
         headers::restore(message, &x.echo, &self.tag_of(&x.echo), &mut edits);
         match x.requester.realm {
             Realm::Access => self.response_to_access(x, message, now, &mut edits, out),
-            Realm::Core => self.response_to_core(x, message, &mut edits),
+            Realm::Core => self.response_to_core(x, message, now, &mut edits, out),
         }
-        headers::ensure_length(message, x.requester.transport, &mut edits);
+        sip::edit::fit_content_length(message, &mut edits);
         let start = out.bytes.len();
         if edits.gather(message.bytes(), &mut out.bytes).is_err() {
             // Two stages wanted the same bytes: ours to fix, the requester still gets an answer.
             x.echo.write(500, &self.tag_of(&x.echo), b"", &mut out.bytes);
         }
         self.scratch.edits = edits;
-        self.respond(x, status, Span::new(start, out.bytes.len()), passes, out);
+        self.respond(x, status, Span::new(start, out.bytes.len()), passes, now, out);
     }
 
     /// Answers the requester ourselves.
@@ -277,11 +277,19 @@ impl Edge {
             let tag = self.tag_of(&x.echo);
             let tag = if status == 100 { &b""[..] } else { &tag };
             let span = x.echo.write(status, tag, extra, &mut out.bytes);
-            self.respond(x, status, span, passes, out);
+            self.respond(x, status, span, passes, now, out);
         }
     }
 
-    fn respond(&mut self, x: &mut Exchange, status: u16, span: Span, effects: Effects, out: &mut Outbox) {
+    fn respond(
+        &mut self,
+        x: &mut Exchange,
+        status: u16,
+        span: Span,
+        effects: Effects,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let class = usize::from(status / 100).min(6);
         self.counters.responses_out[counters::index(x.requester.realm)][class] += 1;
         push_send(x.requester.hop, span, out);
@@ -296,7 +304,21 @@ impl Edge {
             x.finished = true;
             x.ring_until = None;
             x.next_hop_by = None;
-            self.abandon(core::mem::take(&mut x.purpose));
+            // RFC 6026 §7.1: a 2xx to INVITE is repeated by the far side, and edited each time.
+            if status >= 300 || x.method != Method::Invite {
+                self.conclude(core::mem::take(&mut x.purpose), status, now, out);
+            }
+        }
+    }
+
+    /// What an exchange does beside carrying messages has its end: the requester was told `status`, or
+    /// the request was never sent, or (0) all is over.
+    fn conclude(&mut self, purpose: Purpose, status: u16, now: Instant, out: &mut Outbox) {
+        match purpose {
+            Purpose::Plain => {}
+            Purpose::Register(_) => self.abandon(purpose),
+            Purpose::Invite(call) => self.invite_over(call, status, out),
+            Purpose::Inside(inside) => self.inside_over(&inside, status, now, out),
         }
     }
 
@@ -350,7 +372,7 @@ impl Edge {
         let mut x = id.and_then(|id| self.exchanges.lift(id)).ok_or(Cause::UnknownTransaction)?;
         self.reply(request.message, request.origin, 200, b"", out);
         self.begin_cancel(&mut x, request.now, out);
-        self.settle(x);
+        self.settle(x, request.now, out);
         Ok(())
     }
 
@@ -448,7 +470,7 @@ impl Edge {
             let effects = server.on_deadline(now);
             self.on_server_effects(&mut x, effects, out);
         }
-        self.settle(x);
+        self.settle(x, now, out);
     }
 
     /// Timer C: the target rings for too long.
@@ -533,7 +555,7 @@ impl Edge {
             let Some(mut x) = self.exchanges.lift(id) else { continue };
             let effects = x.client.as_mut().map_or(Effects::NONE, |c| c.on_transport_error(now));
             self.on_client_effects(&mut x, effects, now, out);
-            self.settle(x);
+            self.settle(x, now, out);
         }
     }
 
@@ -543,15 +565,37 @@ impl Edge {
         for id in self.exchanges.ids_where(|x| !x.finished && x.target.hop == hop) {
             let Some(mut x) = self.exchanges.lift(id) else { continue };
             self.fail(&mut x, Cause::FlowGone, now, out);
-            self.settle(x);
+            self.settle(x, now, out);
         }
     }
 
+    /// Sends the ACK to a 2xx on: it is a request without transaction (RFC 3261 §16.11, §17.1.1.3).
+    ///
+    /// # Errors
+    /// `Internal` if two stages wanted the same bytes.
+    pub(crate) fn forward_ack(
+        &mut self,
+        request: &Incoming<'_>,
+        target: Target,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) -> Result<(), Cause> {
+        let branch = Branch::new(NO_EXCHANGE, &mut self.random);
+        headers::own_via(request.message, self.points.at(target.point), target.transport, &branch, edits);
+        sip::edit::fit_content_length(request.message, edits);
+        let start = out.bytes.len();
+        edits.gather(request.message.bytes(), &mut out.bytes).map_err(|_| Cause::Internal)?;
+        self.counters.requests_out[counters::index(target.realm)][Method::Ack as usize] += 1;
+        push_send(target.hop, Span::new(start, out.bytes.len()), out);
+        Ok(())
+    }
+
     /// Puts an exchange back where it belongs: into the table with its alarm set, or away.
-    fn settle(&mut self, mut x: Box<Exchange>) {
+    fn settle(&mut self, mut x: Box<Exchange>, now: Instant, out: &mut Outbox) {
         let next = if x.is_over() { None } else { x.next_deadline() };
         self.deadlines.arm(Alarm::Exchange(x.id), &mut x.armed, next);
         if x.is_over() {
+            self.conclude(core::mem::take(&mut x.purpose), 0, now, out);
             self.exchanges.free(x);
         } else {
             self.exchanges.put_back(x);
@@ -574,6 +618,12 @@ fn on_cancel_response(x: &mut Exchange, status: u16, now: Instant) {
 fn patience(whole: Duration, others: u32) -> Duration {
     (whole / (others + 1)).clamp(PATIENCE_MIN, PATIENCE_MAX)
 }
+
+/// Names no exchange: nothing ever answers an ACK.
+const NO_EXCHANGE: ExchangeId = ExchangeId { slot: u32::MAX, generation: 0 };
+
+/// Stands for the answer to a request that was never sent.
+const NOT_SENT: u16 = 500;
 
 const PATIENCE_MIN: Duration = Duration::from_secs(2);
 const PATIENCE_MAX: Duration = Duration::from_secs(8);

@@ -9,7 +9,7 @@ use crate::flow::Origin;
 use crate::proxy::push_send;
 use crate::reply::{Echo, answer_hop};
 use crate::shard::Edge;
-use crate::validate::{Reject, unknown_extensions};
+use crate::validate::Reject;
 use core::hash::Hasher;
 use sip::{HeaderId, Message, Method};
 use std::hash::DefaultHasher;
@@ -28,14 +28,7 @@ impl Edge {
         self.note_reject(reject.cause, origin, message.value(HeaderId::CallId).unwrap_or_default(), out);
         let Some(status) = reject.cause.status() else { return };
         if message.is_request() && message.method() != Method::Ack {
-            let mut extra = self.warning(reject, origin);
-            if reject.cause == Cause::BadExtension {
-                for tag in unknown_extensions(message) {
-                    extra.extend_from_slice(b"Unsupported: ");
-                    extra.extend_from_slice(tag);
-                    extra.extend_from_slice(b"\r\n");
-                }
-            }
+            let extra = self.warning(reject, origin);
             self.reply(message, origin, status, &extra, out);
         }
     }

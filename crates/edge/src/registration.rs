@@ -281,7 +281,7 @@ impl Edge {
         let Some(binding) = self.bindings.find_mut(id) else { return };
         binding.armed = None;
         if binding.expires_at <= now {
-            self.end_binding(id, Cause::RegistrationExpired, out);
+            self.end_binding(id, Cause::RegistrationExpired, now, out);
         } else {
             let at = binding.expires_at;
             self.deadlines.arm(Alarm::Binding(id), &mut binding.armed, Some(at));
@@ -289,7 +289,8 @@ impl Edge {
     }
 
     /// Ends a live binding.
-    pub(crate) fn end_binding(&mut self, id: BindingId, cause: Cause, out: &mut Outbox) {
+    pub(crate) fn end_binding(&mut self, id: BindingId, cause: Cause, now: Instant, out: &mut Outbox) {
+        self.end_calls_of(id, cause, now, out);
         let Some(mut binding) = self.bindings.remove(id) else { return };
         self.deadlines.arm(Alarm::Binding(id), &mut binding.armed, None);
         self.flows.unbind(binding.flow, id);
@@ -305,11 +306,12 @@ impl Edge {
 
     /// A flow closed. Its bindings stay until they expire: the UE comes back over another flow, with
     /// its dialogs; until then requests for it are answered 430.
-    pub(crate) fn on_flow_lost(&mut self, flow: FlowPath) {
+    pub(crate) fn on_flow_lost(&mut self, flow: FlowPath, now: Instant) {
         self.keyring.wipe(flow);
         let ids: SmallVec<[BindingId; 1]> = self.flows.bindings(flow).into();
         for id in ids {
             self.flows.unbind(flow, id);
+            self.calls_lost_flow(id, now);
         }
     }
 

@@ -94,6 +94,11 @@ impl Edge {
         Some(Target { realm: Realm::Core, transport, hop, peer, point })
     }
 
+    /// Whether a URI leads to one of our own addresses on this side.
+    pub(crate) fn is_own_uri(&self, realm: Realm, uri: &[u8]) -> bool {
+        Pieces::of(uri).is_some_and(|pieces| self.points.is_ours(realm, &uri[pieces.host_port]))
+    }
+
     /// Where an initial request of a UE goes first: to the address its Service-Route begins with, if
     /// that is an address, else to the pool. Names are the pool's to resolve: the edge never waits for DNS.
     pub(crate) fn target_of_route(&mut self, route: &[u8], tried: &mut u32, now: Instant) -> Option<Target> {

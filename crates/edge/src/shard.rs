@@ -4,9 +4,11 @@ use crate::api::{Action, Event, Outbox, Reason, ShardContext};
 use crate::bindings::Bindings;
 use crate::counters::Counters;
 use crate::deadlines::{Alarm, Deadlines};
+use crate::dialog::Calls;
 use crate::exchange::Exchanges;
 use crate::flow::Flows;
 use crate::keys::Keyring;
+use crate::negotiation::MediaIds;
 use crate::number::NumberPlan;
 use crate::points::Points;
 use crate::reply::Echo;
@@ -38,6 +40,8 @@ pub struct Edge {
     pub(crate) bindings: Bindings,
     pub(crate) keyring: Keyring,
     pub(crate) exchanges: Exchanges,
+    pub(crate) calls: Calls,
+    pub(crate) media_ids: MediaIds,
     pub(crate) pool: CorePool,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Counters,
@@ -77,8 +81,8 @@ impl Edge {
     pub fn new(config: Arc<Config>, context: ShardContext) -> Self {
         let mut random = Random::from_seed(context.seed);
         let mut seed = || core::array::from_fn(|_| random.next_u64());
-        let [flow_seed, binding_seed, exchange_seed, key_seed]: [[u64; 4]; 4] =
-            [seed(), seed(), seed(), seed()];
+        let [flow_seed, binding_seed, exchange_seed, key_seed, call_seed]: [[u64; 4]; 5] =
+            core::array::from_fn(|_| seed());
         let secret = random.next_u64();
         let first_generation = random.next_u64() as u32;
         Self {
@@ -92,6 +96,8 @@ impl Edge {
             bindings: Bindings::new(config.registrar.bindings_max, first_generation, binding_seed),
             keyring: Keyring::new(key_seed),
             exchanges: Exchanges::new(config.limits.transactions_max, exchange_seed),
+            calls: Calls::new(config.limits.dialogs_max, first_generation, call_seed),
+            media_ids: MediaIds::new(config.msrp.sessions_max, first_generation),
             pool: CorePool::new(&config.core),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
@@ -110,7 +116,7 @@ impl Edge {
             Event::Handover { realm, transport, source, bytes } => {
                 self.on_handover(realm, transport, source, bytes, now, out);
             }
-            Event::Media(_) => {}
+            Event::Media(notice) => self.on_media(&notice),
             Event::Config(config) => self.configure(config),
             Event::Drain => self.draining = true,
         }
@@ -135,6 +141,8 @@ impl Edge {
         self.pool = CorePool::new(&config.core);
         self.bindings.set_count_max(config.registrar.bindings_max);
         self.exchanges.set_count_max(config.limits.transactions_max);
+        self.calls.set_count_max(config.limits.dialogs_max);
+        self.media_ids.set_count_max(config.msrp.sessions_max);
         self.config = config;
     }
 
@@ -155,7 +163,7 @@ impl Edge {
                 Alarm::PartialMessage(id) => self.on_partial_deadline(id, out),
                 Alarm::Binding(id) => self.on_binding_deadline(id, now, out),
                 Alarm::Keys => self.on_keys_deadline(now),
-                Alarm::Dialog(_) => {}
+                Alarm::Dialog(id) => self.on_call_deadline(id, now, out),
             }
         }
     }

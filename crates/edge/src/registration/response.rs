@@ -160,7 +160,7 @@ impl Edge {
         if registering.star {
             let ids: SmallVec<[BindingId; 2]> = self.bindings.of_user(&registering.aor_key).into();
             for id in ids {
-                self.end_binding(id, Cause::Deregistered, out);
+                self.end_binding(id, Cause::Deregistered, now, out);
             }
         }
         let service_route = joined(message, HeaderId::ServiceRoute, b", ");
@@ -172,7 +172,7 @@ impl Edge {
             let seconds = seconds.min(self.config.registrar.expires_seconds_max);
             if seconds == 0 {
                 if !claim.reserved {
-                    self.end_binding(id, Cause::Deregistered, out);
+                    self.end_binding(id, Cause::Deregistered, now, out);
                 }
                 continue;
             }
@@ -203,7 +203,7 @@ impl Edge {
         let Some(flow) = origin.flow() else { return };
         // Another REGISTER of the same contact may have been quicker: the later 200 wins.
         if let Some(twin) = self.bindings.same_contact(profile, flow).filter(|twin| *twin != id) {
-            self.end_binding(twin, Cause::Deregistered, out);
+            self.end_binding(twin, Cause::Deregistered, now, out);
         }
         let Some(binding) = self.bindings.find_mut(id) else { return };
         if binding.live && binding.flow != flow {

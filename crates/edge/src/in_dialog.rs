@@ -1,0 +1,204 @@
+//! Requests inside a dialog: found by Call-ID and tags, sent by the state of the call.
+//!
+//! ```text
+//!   UE ── BYE sip:edge, Route: edge ──▶ find ── BYE remote target, Route: the core's route set ──▶ core
+//!   UE ◀── BYE the UE's Contact, one Via ── find ◀── BYE sip:ue@edge, Route: our token ── core
+//! ```
+//! Any method goes this way. What is new in the dialog (a target, an offer) is taken in on the way.
+
+use crate::api::Outbox;
+use crate::dialog::{Names, Place, Way};
+use crate::exchange::{Exchange, Incoming, Purpose, Target};
+use crate::invite::contact_of;
+use crate::shard::Edge;
+use crate::{from_access, from_core, headers, identify, proxy};
+use sip::{Message, Method};
+use wire::{Cause, EditList, Instant, Realm};
+
+/// What an exchange inside a dialog knows.
+#[derive(Debug)]
+pub struct Inside {
+    /// The dialog.
+    pub place: Place,
+    /// The method.
+    pub method: Method,
+    /// Who sent the request.
+    pub from: Realm,
+    /// The sender's new remote target, once the request is accepted (RFC 3261 §12.2.1.2).
+    pub target: Option<Box<[u8]>>,
+}
+
+/// Handles a request with a To tag; `false` if it belongs to no dialog that we know.
+///
+/// # Errors
+/// What keeps it from being sent on.
+pub(crate) fn request(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<bool, Cause> {
+    let Some(place) = find(edge, request) else {
+        return Ok(false);
+    };
+    let sent = match request.origin.realm {
+        Realm::Access => to_core(edge, request, place, edits, out),
+        Realm::Core => to_access(edge, request, place, edits, out),
+    };
+    if sent.is_err() && request.method() == Method::Bye {
+        // Whoever says BYE is gone, whether or not the other end can be told.
+        edge.end_dialog(place, Cause::Bye, request.now, out);
+    }
+    sent.map(|()| true)
+}
+
+/// Whether a request of this method has no meaning without its dialog.
+pub(crate) const fn needs_dialog(method: Method) -> bool {
+    matches!(
+        method,
+        Method::Invite | Method::Ack | Method::Bye | Method::Prack | Method::Update | Method::Info
+    )
+}
+
+fn find(edge: &Edge, request: &Incoming<'_>) -> Option<Place> {
+    let owners = match request.origin.realm {
+        Realm::Access => Some(edge.flows.bindings(request.origin.flow()?)),
+        Realm::Core => None,
+    };
+    edge.calls.find(&Names {
+        from: request.origin.realm,
+        call_id: request.call_id,
+        from_tag: request.from.tag().unwrap_or_default(),
+        to_tag: request.to.tag()?,
+        owners,
+    })
+}
+
+fn to_core(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    place: Place,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let message = request.message;
+    let call = edge.calls.call(place.call).ok_or(Cause::UnknownDialog)?;
+    let binding = call.binding;
+    let way = call.way(place.dialog, Realm::Core).cloned().unwrap_or_default();
+    let mut tried = 0;
+    let target = edge.target_of_route(&first_hop(&way), &mut tried, request.now);
+    let target = target.ok_or(Cause::NoNextHop)?;
+    // A conference keeps its URI towards the UE (R26): then the UE's Request-URI is the target itself.
+    if !way.target.is_empty() && edge.is_own_uri(Realm::Access, message.uri()) {
+        edits.replace(message.uri_span(), &way.target);
+    }
+    if request.method() == Method::Ack {
+        headers::count_hop(message, edits)?;
+        headers::strip(message, headers::REQUEST_TO_CORE, edits);
+        headers::route(message, &way.routes, edits);
+    } else {
+        let caller = identify::in_dialog(edge, message, binding);
+        from_access::edit(edge, message, &caller, &way.routes, edits)?;
+    }
+    headers::contact_to_core(message, edge.points.at(target.point), edits);
+    send(edge, request, place, target, edits, out)
+}
+
+fn to_access(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    place: Place,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let call = edge.calls.call(place.call).ok_or(Cause::UnknownDialog)?;
+    let target = edge.access_target(call.binding)?;
+    let way = call.way(place.dialog, Realm::Access).cloned().unwrap_or_default();
+    from_core::edit(edge, request.message, &way.target, &target, edits)?;
+    headers::contact_to_access(request.message, edge.points.at(target.point), edits);
+    send(edge, request, place, target, edits, out)
+}
+
+fn send(
+    edge: &mut Edge,
+    request: &Incoming<'_>,
+    place: Place,
+    target: Target,
+    edits: &mut EditList,
+    out: &mut Outbox,
+) -> Result<(), Cause> {
+    let (message, method, from) = (request.message, request.method(), request.origin.realm);
+    if method == Method::Ack {
+        edge.negotiate_answer(place.call, Some(place.dialog), message, from, edits, out);
+        return edge.forward_ack(request, target, edits, out);
+    }
+    edge.negotiate(place.call, Some(place.dialog), message, from, edits, out)?;
+    let contact = contact_of(message).filter(|_| method.refreshes_target());
+    let inside = Inside { place, method, from, target: contact.map(|contact| contact.uri.into()) };
+    let binding = edge.calls.call(place.call).map(|call| call.binding);
+    let purpose = Purpose::Inside(Box::new(inside));
+    let way = proxy::Way { target, purpose, binding, tried: None };
+    edge.forward(request, way, edits, out).map(drop)
+}
+
+impl Edge {
+    /// Takes in a response inside a dialog and edits it for the requester.
+    pub(crate) fn answered_inside(
+        &mut self,
+        x: &Exchange,
+        inside: &mut Inside,
+        message: Message<'_>,
+        edits: &mut EditList,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let status = message.status();
+        if !(101..300).contains(&status) {
+            return;
+        }
+        let (place, responder) = (inside.place, x.target.realm);
+        self.negotiate_answer(place.call, Some(place.dialog), message, responder, edits, out);
+        if status < 200 {
+            return;
+        }
+        if matches!(inside.method, Method::Invite | Method::Update) {
+            self.refresh(place, message, now);
+        }
+        let Some(call) = self.calls.call_mut(place.call) else { return };
+        if let (Some(target), Some(way)) = (inside.target.take(), call.way_mut(place.dialog, inside.from)) {
+            way.target = target;
+        }
+        let contact = contact_of(message).filter(|_| inside.method.refreshes_target());
+        if let (Some(contact), Some(way)) = (contact, call.way_mut(place.dialog, responder)) {
+            way.target = contact.uri.into();
+        }
+    }
+
+    /// The requester has its final answer to a request inside a dialog.
+    pub(crate) fn inside_over(&mut self, inside: &Inside, status: u16, now: Instant, out: &mut Outbox) {
+        let challenged = matches!(status, 401 | 407);
+        match inside.method {
+            // RFC 3261 §15.1.1: after its BYE a UA counts the session as over, whatever is answered.
+            Method::Bye if !challenged => self.end_dialog(inside.place, Cause::Bye, now, out),
+            // RFC 5057 §5.1: these say that the far end knows no such dialog.
+            Method::Invite | Method::Update if matches!(status, 408 | 481) => {
+                self.end_dialog(inside.place, Cause::UnknownDialog, now, out);
+            }
+            Method::Invite | Method::Update if status >= 300 => {
+                let call = self.calls.call_mut(inside.place.call);
+                if let Some(dialog) = call.and_then(|c| c.dialog_mut(inside.place.dialog)) {
+                    dialog.negotiation.on_refused();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the next hop is read from: the first route, else the remote target.
+fn first_hop(way: &Way) -> Vec<u8> {
+    if way.routes.is_empty() {
+        return [b"<", &way.target[..], b">"].concat();
+    }
+    way.routes.to_vec()
+}

@@ -1,0 +1,434 @@
+//! INVITE: opening a call, what its answers make of it, and how calls end.
+//!
+//! ```text
+//!   UE ── INVITE ──▶ open_call ── Record-Route with token, anchored offer ──▶ core
+//!   UE ◀── one Record-Route, our Contact ── invite_answered ◀── 1xx, 2xx ── core
+//! ```
+//! and the same the other way round. What one side must not see of the other (route set, remote
+//! target, media address) stays in the call.
+
+use crate::address::Pieces;
+use crate::api::{Action, Outbox, Record, SipPoint};
+use crate::deadlines::Alarm;
+use crate::dialog::{Call, Opening, Place, Way};
+use crate::exchange::{Exchange, Incoming, Target};
+use crate::headers;
+use crate::negotiation::{Workbench, strip_body};
+use crate::shard::Edge;
+use crate::token::{DialogToken, FlowToken, Token};
+use core::time::Duration;
+use media::command::{MediaCommand, MediaNotice};
+use sip::{HeaderId, Message, NameAddr};
+use wire::{BindingId, Cause, DialogId, EditList, Instant, Realm};
+
+/// A dialog without session timer ends after this: both ends may have vanished without a word.
+const DIALOG_LIFE: Duration = Duration::from_secs(12 * 3_600);
+
+/// Beyond Session-Expires: a refresh that was lost is sent again within 64·T1 (RFC 4028 §10).
+const SESSION_GRACE: Duration = Duration::from_secs(32);
+
+/// How long a UE whose connection broke may take to register over another one before its calls end:
+/// long enough for a change of network, short enough not to hold media for the dead (R72).
+const FLOW_BACK_MAX: Duration = Duration::from_secs(120);
+
+impl Edge {
+    /// Opens the call of an INVITE outside a dialog, and edits it for the other side: Record-Route,
+    /// a missing Contact (R33), the offer.
+    ///
+    /// # Errors
+    /// `TableFull`, `BadContact` if the core gave none, and what keeps an offer from being anchored.
+    pub(crate) fn open_call(
+        &mut self,
+        request: &Incoming<'_>,
+        binding: BindingId,
+        target: &Target,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) -> Result<DialogId, Cause> {
+        let (message, inviter) = (request.message, request.origin.realm);
+        let ue = self.bindings.live(binding).ok_or(Cause::FlowGone)?;
+        let contact = contact_of(message).map(|contact| contact.uri);
+        let inviter_way = match inviter {
+            Realm::Access => {
+                Way { target: contact.unwrap_or(ue.profile().contact_uri).into(), routes: Box::default() }
+            }
+            Realm::Core => Way {
+                target: contact.ok_or(Cause::BadContact)?.into(),
+                routes: self.routes_of_request(message),
+            },
+        };
+        let opening = Opening {
+            inviter,
+            call_id: request.call_id,
+            inviter_tag: request.from.tag().unwrap_or_default(),
+            binding,
+            flow: ue.flow,
+            inviter_way,
+        };
+        let id = self.calls.open(opening, request.now).ok_or(Cause::TableFull)?;
+        self.counters.calls_opened += 1;
+        self.seal_token(id);
+        if inviter == Realm::Access && contact.is_none() {
+            self.fill_contact(message, binding, target, edits);
+        }
+        self.record_route(id, message, target, edits);
+        let anchored = self.negotiate(id, None, message, inviter, edits, out);
+        anchored.inspect_err(|cause| self.end_call(id, *cause, request.now, out))?;
+        Ok(id)
+    }
+
+    /// Takes in a response to the INVITE of a call and edits it for the inviter (R24 to R26, R70).
+    pub(crate) fn invite_answered(
+        &mut self,
+        x: &Exchange,
+        id: DialogId,
+        message: Message<'_>,
+        edits: &mut EditList,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let status = message.status();
+        if !(101..300).contains(&status) {
+            return;
+        }
+        let own_tag = self.tag_of(&x.echo);
+        let tag = headers::response_tag(message, &x.echo);
+        // A 2xx makes a dialog even if it forgot its tag (q16): the inviter sees the one we add.
+        let tag = tag.or((status >= 200).then_some(&own_tag[..]));
+        let responder = x.target.realm;
+        let routes = match responder {
+            Realm::Core => self.routes_of_response(message),
+            Realm::Access => Box::default(),
+        };
+        let dialog = self.calls.call_mut(id).and_then(|call| call.enter(tag?));
+        let number = dialog.map(|dialog| {
+            if let Some(contact) = contact_of(message) {
+                dialog.callee_way = Way { target: contact.uri.into(), routes };
+            }
+            if status >= 200 {
+                self.counters.dialogs_confirmed += u64::from(!dialog.confirmed);
+                dialog.confirmed = true;
+                dialog.expires_at = Some(now + life(message));
+            }
+            dialog.number
+        });
+        self.record_route_answer(id, x, message, edits);
+        self.negotiate_answer(id, number, message, responder, edits, out);
+        self.arm_call(id);
+    }
+
+    /// The INVITE of a call has its end; `status` is what the inviter was told, 0 for a 2xx long ago.
+    /// Early dialogs end with it (RFC 3261 §12.3).
+    pub(crate) fn invite_over(&mut self, id: DialogId, status: u16, out: &mut Outbox) {
+        let cause = match status {
+            487 => Cause::Cancelled,
+            430 => Cause::FlowGone,
+            408 => Cause::NextHopTimeout,
+            _ => Cause::InviteRefused,
+        };
+        let Some(call) = self.calls.call_mut(id) else { return };
+        call.inviting = false;
+        let mut commands = Vec::new();
+        call.negotiation.release(cause, &mut self.media_ids, &mut commands);
+        call.dialogs.retain(|dialog| {
+            if !dialog.confirmed {
+                dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+            }
+            dialog.confirmed
+        });
+        self.order(commands, out);
+        self.close_if_over(id);
+    }
+
+    /// Ends one dialog: its media are released, and its call when it was the last (R72).
+    pub(crate) fn end_dialog(&mut self, place: Place, cause: Cause, now: Instant, out: &mut Outbox) {
+        let Some(call) = self.calls.call_mut(place.call) else { return };
+        let Some(at) = call.dialogs.iter().position(|d| d.number == place.dialog) else {
+            return;
+        };
+        let mut dialog = call.dialogs.remove(at);
+        let mut commands = Vec::new();
+        dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+        if dialog.confirmed {
+            record_end(call, cause, now, out);
+        }
+        self.order(commands, out);
+        self.close_if_over(place.call);
+    }
+
+    /// Ends a call with all its dialogs.
+    pub(crate) fn end_call(&mut self, id: DialogId, cause: Cause, now: Instant, out: &mut Outbox) {
+        let Some(call) = self.calls.call_mut(id) else { return };
+        let mut commands = Vec::new();
+        call.negotiation.release(cause, &mut self.media_ids, &mut commands);
+        let mut confirmed = 0;
+        for mut dialog in call.dialogs.drain(..) {
+            dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+            confirmed += usize::from(dialog.confirmed);
+        }
+        for _ in 0..confirmed {
+            record_end(call, cause, now, out);
+        }
+        call.inviting = false;
+        self.order(commands, out);
+        self.close_if_over(id);
+    }
+
+    /// A registration ended, and with it every call of the UE (R22, R72).
+    pub(crate) fn end_calls_of(&mut self, binding: BindingId, cause: Cause, now: Instant, out: &mut Outbox) {
+        for id in self.calls.of_binding(binding).to_vec() {
+            self.end_call(id, cause, now, out);
+        }
+    }
+
+    /// The flow of a UE closed: its calls wait for it to come back over another one.
+    pub(crate) fn calls_lost_flow(&mut self, binding: BindingId, now: Instant) {
+        for id in self.calls.of_binding(binding).to_vec() {
+            if let Some(call) = self.calls.call_mut(id) {
+                call.back_by = Some(now + FLOW_BACK_MAX);
+            }
+            self.arm_call(id);
+        }
+    }
+
+    /// A call is due: a session was not refreshed, or its UE had time to come back.
+    pub(crate) fn on_call_deadline(&mut self, id: DialogId, now: Instant, out: &mut Outbox) {
+        let Some(call) = self.calls.call_mut(id) else { return };
+        call.armed = None;
+        let binding = call.binding;
+        if call.back_by.take_if(|by| *by <= now).is_some() && self.access_target(binding).is_err() {
+            self.end_call(id, Cause::FlowGone, now, out);
+            return;
+        }
+        let dialogs = self.calls.call(id).map(|call| &call.dialogs[..]);
+        let due = dialogs.unwrap_or_default().iter();
+        let due = due.filter(|d| d.expires_at.is_some_and(|at| at <= now));
+        let numbers: Vec<u32> = due.map(|d| d.number).collect();
+        for dialog in numbers {
+            self.end_dialog(Place { call: id, dialog }, Cause::SessionTimeout, now, out);
+        }
+        self.arm_call(id);
+    }
+
+    /// The relay says something of a session.
+    pub(crate) fn on_media(&mut self, notice: &MediaNotice) {
+        let MediaNotice::Ended { id, .. } = notice else { return };
+        // An id that was released is dead already; this one the relay gave up by itself. The dialog
+        // stays: its ends may negotiate anew, or say BYE.
+        let Some(call) = self.media_ids.remove(*id).and_then(|call| self.calls.call_mut(call)) else {
+            return;
+        };
+        call.negotiation.on_ended(*id);
+        for dialog in &mut call.dialogs {
+            dialog.negotiation.on_ended(*id);
+        }
+        self.counters.media_sessions = self.media_ids.count() as u64;
+    }
+
+    /// Anchors the SDP of a message of a call: of one dialog, or of the INVITE before there is one.
+    pub(crate) fn negotiate(
+        &mut self,
+        id: DialogId,
+        dialog: Option<u32>,
+        message: Message<'_>,
+        from: Realm,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) -> Result<(), Cause> {
+        let call = self.calls.call_mut(id).ok_or(Cause::UnknownDialog)?;
+        let ue = self.bindings.live(call.binding).ok_or(Cause::FlowGone)?;
+        let negotiation = match dialog {
+            Some(number) => &mut call.dialog_mut(number).ok_or(Cause::UnknownDialog)?.negotiation,
+            None => &mut call.negotiation,
+        };
+        let mut commands = Vec::new();
+        let mut bench = Workbench {
+            terms: crate::anchor::Terms {
+                points: &self.context.msrp,
+                ue: ue.source.ip(),
+                ue_transport: self.points.at(ue.point).transport,
+                idle_max: Duration::from_secs(self.config.msrp.idle_seconds),
+                message_bytes_max: self.config.msrp.message_bytes_max,
+            },
+            ids: &mut self.media_ids,
+            edits,
+            commands: &mut commands,
+        };
+        let result = match message.is_request() {
+            true => negotiation.on_request(message, from, id, &mut bench),
+            false => negotiation.on_response(message, from, id, &mut bench),
+        };
+        self.order(commands, out);
+        result
+    }
+
+    /// The same for a message that can no longer be refused: what cannot be anchored is taken off, so
+    /// that no address crosses over, and counted.
+    pub(crate) fn negotiate_answer(
+        &mut self,
+        id: DialogId,
+        dialog: Option<u32>,
+        message: Message<'_>,
+        from: Realm,
+        edits: &mut EditList,
+        out: &mut Outbox,
+    ) {
+        let before = edits.checkpoint();
+        if let Err(cause) = self.negotiate(id, dialog, message, from, edits, out) {
+            edits.rewind(before);
+            if !message.body().is_empty() {
+                self.counters.reject(from, cause);
+                strip_body(message, edits);
+            }
+        }
+    }
+
+    /// How long a dialog lives from this 2xx on.
+    pub(crate) fn refresh(&mut self, place: Place, message: Message<'_>, now: Instant) {
+        let dialog = self.calls.call_mut(place.call).and_then(|c| c.dialog_mut(place.dialog));
+        if let Some(dialog) = dialog {
+            dialog.expires_at = Some(now + life(message));
+        }
+        self.arm_call(place.call);
+    }
+
+    /// R25 towards the callee. The core gets our token; a UE gets our bare address, for its flow says
+    /// who it is.
+    fn record_route(&self, id: DialogId, message: Message<'_>, target: &Target, edits: &mut EditList) {
+        let Some(call) = self.calls.call(id) else { return };
+        let at = self.points.at(target.point);
+        edits.insert_with(behind_vias(message), |out| {
+            out.extend_from_slice(b"Record-Route: ");
+            push_own_route(own_user(call, target.realm), at, out);
+            out.extend_from_slice(b"\r\n");
+        });
+    }
+
+    /// The same towards the inviter: the core gets its own route set back with ours on top, a UE only ours.
+    fn record_route_answer(&self, id: DialogId, x: &Exchange, message: Message<'_>, edits: &mut EditList) {
+        let Some(call) = self.calls.call(id) else { return };
+        let at = self.points.at(x.requester.point);
+        edits.insert_with(behind_vias(message), |out| {
+            out.extend_from_slice(b"Record-Route: ");
+            push_own_route(own_user(call, x.requester.realm), at, out);
+            if x.requester.realm == Realm::Core && !call.inviter_way.routes.is_empty() {
+                out.extend_from_slice(b", ");
+                out.extend_from_slice(&call.inviter_way.routes);
+            }
+            out.extend_from_slice(b"\r\n");
+        });
+    }
+
+    /// R33: an INVITE without Contact gets the one that is registered, with our host as always (R26).
+    fn fill_contact(&self, message: Message<'_>, binding: BindingId, target: &Target, edits: &mut EditList) {
+        let Some(binding) = self.bindings.live(binding) else { return };
+        let uri = binding.profile().contact_uri;
+        let Some(pieces) = Pieces::of(uri) else { return };
+        let at = self.points.at(target.point);
+        edits.insert_with(message.fields_end(), |out| {
+            out.extend_from_slice(b"Contact: <");
+            out.extend_from_slice(&uri[..pieces.host_port.start]);
+            out.extend_from_slice(at.advertised.as_bytes());
+            out.extend_from_slice(b">\r\n");
+        });
+    }
+
+    fn seal_token(&mut self, id: DialogId) {
+        let Some(call) = self.calls.call_mut(id) else { return };
+        let flow =
+            FlowToken { node: self.node, shard: self.context.shard, flow: call.flow, binding: call.binding };
+        let token = Token::Dialog(DialogToken { flow, dialog: id, route: b"" });
+        let mut text = Vec::with_capacity(96);
+        self.tokens.seal(&token, &mut self.random, &mut text);
+        call.token = text.into();
+    }
+
+    /// The route set towards an inviter in the core: its Record-Routes in their order (RFC 3261 §12.1.1).
+    fn routes_of_request(&self, message: Message<'_>) -> Box<[u8]> {
+        let routes: Vec<&[u8]> = message.elements(HeaderId::RecordRoute).map(|e| e.text).collect();
+        routes.join(&b", "[..]).into()
+    }
+
+    /// The route set towards a callee in the core: its Record-Routes in reverse order, without ours
+    /// (RFC 3261 §12.1.2).
+    fn routes_of_response(&self, message: Message<'_>) -> Box<[u8]> {
+        let ours = |route: &NameAddr<'_>| {
+            let host_port = Pieces::of(route.uri).map(|p| &route.uri[p.host_port]);
+            host_port.is_some_and(|h| self.points.is_ours(Realm::Core, h))
+        };
+        let routes = message.name_addrs(HeaderId::RecordRoute).flatten();
+        let mut routes: Vec<&[u8]> = routes.filter(|r| !ours(r)).map(|r| message.text(r.span)).collect();
+        routes.reverse();
+        routes.join(&b", "[..]).into()
+    }
+
+    fn order(&mut self, commands: Vec<MediaCommand>, out: &mut Outbox) {
+        out.actions.extend(commands.into_iter().map(Action::Media));
+        self.counters.media_sessions = self.media_ids.count() as u64;
+    }
+
+    fn arm_call(&mut self, id: DialogId) {
+        if let Some(call) = self.calls.call_mut(id) {
+            let next = call.next_deadline();
+            self.deadlines.arm(Alarm::Dialog(id), &mut call.armed, next);
+        }
+        self.counters.calls = self.calls.count() as u64;
+    }
+
+    fn close_if_over(&mut self, id: DialogId) {
+        if self.calls.call(id).is_some_and(Call::is_over) {
+            let mut call = self.calls.remove(id).expect("it was just found");
+            self.deadlines.arm(Alarm::Dialog(id), &mut call.armed, None);
+        }
+        self.arm_call(id);
+    }
+}
+
+/// The first Contact of a message.
+pub(crate) fn contact_of(message: Message<'_>) -> Option<NameAddr<'_>> {
+    message.name_addrs(HeaderId::Contact).flatten().find(|contact| !contact.star)
+}
+
+/// The user part of our Record-Route on one side.
+fn own_user(call: &Call, side: Realm) -> &[u8] {
+    match side {
+        Realm::Access => b"",
+        Realm::Core => &call.token,
+    }
+}
+
+/// Appends `<sip:[user@]host:port;transport=...;lr>` (R25).
+fn push_own_route(user: &[u8], at: &SipPoint, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"<sip:");
+    if !user.is_empty() {
+        out.extend_from_slice(user);
+        out.push(b'@');
+    }
+    for part in [at.advertised.as_bytes(), b";transport=", at.transport.label().as_bytes(), b";lr>"] {
+        out.extend_from_slice(part);
+    }
+}
+
+/// Where the line behind the Vias begins.
+fn behind_vias(message: Message<'_>) -> usize {
+    let last = message.all(HeaderId::Via).last();
+    last.map_or(message.start_span().end, |via| via.line.end) as usize
+}
+
+/// R64: the interval that both ends agreed on, and what a lost refresh needs; else the longest life.
+fn life(message: Message<'_>) -> Duration {
+    let field = message.first(HeaderId::SessionExpires);
+    let agreed = field.and_then(|f| sip::items::SessionExpires::read(message.bytes(), f.value));
+    agreed.map_or(DIALOG_LIFE, |s| Duration::from_secs(u64::from(s.seconds)).min(DIALOG_LIFE) + SESSION_GRACE)
+}
+
+fn record_end(call: &Call, cause: Cause, now: Instant, out: &mut Outbox) {
+    let call_id = call.call_id.get(..CALL_ID_BYTES_MAX).unwrap_or(&call.call_id);
+    out.actions.push(Action::Record(Record::DialogEnded {
+        call_id: String::from_utf8_lossy(call_id).into(),
+        cause,
+        duration: now.since(call.opened_at),
+    }));
+}
+
+const CALL_ID_BYTES_MAX: usize = 128;
