@@ -4,6 +4,7 @@ use crate::api::Outbox;
 use crate::exchange::{Exchange, Purpose};
 use crate::flow::Stream;
 use crate::headers;
+use crate::registration::credentials;
 use crate::shard::Edge;
 use sip::Message;
 use wire::{EditList, Instant};
@@ -24,6 +25,7 @@ impl Edge {
             Purpose::Plain => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
+                credentials::take_keys(message, edits);
             }
             Purpose::Register(mut registering) => {
                 headers::strip(message, headers::REGISTER_TO_ACCESS, edits);

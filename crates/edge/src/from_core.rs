@@ -9,6 +9,7 @@ use crate::api::{Action, Outbox};
 use crate::exchange::{Incoming, Purpose, Target};
 use crate::flow::Origin;
 use crate::proxy::{Way, push_bytes};
+use crate::registration::credentials;
 use crate::route::Destination;
 use crate::shard::Edge;
 use crate::validate::{Reject, request_from_core};
@@ -114,6 +115,7 @@ pub(crate) fn edit(
     headers::count_hop(message, edits)?;
     headers::strip(message, headers::REQUEST_TO_ACCESS, edits);
     headers::strip_private_identity(message, edits);
+    credentials::take_keys(message, edits); // R17: whatever the message is
     headers::warnings_to_access(message, edge.points.at(target.point), edits);
     Ok(())
 }

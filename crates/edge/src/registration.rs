@@ -205,7 +205,9 @@ fn edit(
     edit_contacts(message, registering, at, edits);
     credentials::edit_authorization(message, challenged_over_tls(edge, origin), edits);
     from_access::access_info(edge, message, edits);
-    let end = message.fields_end();
+    // Behind the Contact, as the figures have them.
+    let contact = message.all(HeaderId::Contact).last();
+    let end = contact.map_or(message.fields_end(), |field| field.line.end as usize);
     if let Some(claim) = registering.claims.iter().find(|c| !c.token.is_empty()) {
         edits.insert_with(end, |out| {
             out.extend_from_slice(b"Path: <");

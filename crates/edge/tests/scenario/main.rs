@@ -1,0 +1,13 @@
+//! Whole flows through one edge: real messages of the specification in, and every header of what
+//! leaves compared.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod compare;
+mod hiding;
+mod messaging;
+mod registration;
+mod robustness;
+mod transactions;
+mod ue;
+mod world;
