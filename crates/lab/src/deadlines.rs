@@ -12,10 +12,7 @@ pub(crate) struct Deadlines<K> {
 
 impl<K: Ord + Clone> Default for Deadlines<K> {
     fn default() -> Self {
-        Self {
-            by_time: BTreeSet::new(),
-            by_key: BTreeMap::new(),
-        }
+        Self { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
     }
 }
 
@@ -70,10 +67,7 @@ mod tests {
         d.set(&3, None);
         assert_eq!(d.next(), Some(at(10)));
         assert_eq!(d.pop_due(at(9)), None);
-        assert_eq!(
-            (d.pop_due(at(20)), d.pop_due(at(20)), d.pop_due(at(99))),
-            (Some(1), Some(2), None)
-        );
+        assert_eq!((d.pop_due(at(20)), d.pop_due(at(20)), d.pop_due(at(99))), (Some(1), Some(2), None));
         assert_eq!(earlier(Some(at(3)), None), Some(at(3)));
     }
 }

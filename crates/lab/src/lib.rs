@@ -4,6 +4,7 @@ pub mod auth;
 mod deadlines;
 pub mod dialog;
 pub mod layer;
+pub mod msrp_end;
 pub mod node;
 pub mod strict;
 

@@ -76,22 +76,14 @@ impl Violations {
     /// For the node of this name.
     #[must_use]
     pub fn new(node: &str) -> Self {
-        Self {
-            node: node.to_owned(),
-            ..Self::default()
-        }
+        Self { node: node.to_owned(), ..Self::default() }
     }
 
     /// Records that `rule` was broken.
     pub fn record(&mut self, now: Instant, rule: &'static str, detail: impl Into<String>) {
         self.count += 1;
         if self.list.len() < LIST_MAX {
-            self.list.push(Violation {
-                at: now,
-                node: self.node.clone(),
-                rule,
-                detail: detail.into(),
-            });
+            self.list.push(Violation { at: now, node: self.node.clone(), rule, detail: detail.into() });
         }
     }
 

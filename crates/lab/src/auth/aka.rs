@@ -56,13 +56,7 @@ impl Vector {
         autn[..6].copy_from_slice(&xor(sqn, ak));
         autn[6..8].copy_from_slice(&amf);
         autn[8..].copy_from_slice(&mac);
-        Self {
-            rand,
-            autn,
-            xres,
-            ck,
-            ik,
-        }
+        Self { rand, autn, xres, ck, ik }
     }
 
     /// The Digest nonce that carries this challenge.
@@ -111,12 +105,7 @@ pub fn check(sim: &Sim, sqn_seen: u64, rand: &[u8; 16], autn: &[u8; 16]) -> Resu
     if number <= sqn_seen {
         return Err(Distrust::Sync(auts(sim, rand, sqn_seen)));
     }
-    Ok(Agreed {
-        res,
-        ck,
-        ik,
-        sqn: number,
-    })
+    Ok(Agreed { res, ck, ik, sqn: number })
 }
 
 /// The network's side of resynchronisation: the UE's sequence number, if MAC-S proves it.
@@ -261,10 +250,7 @@ mod tests {
             let sqn = sqn_number(octets(set.0[3]));
             let (rand, autn) = split_nonce(&v.nonce()).unwrap();
             let agreed = check(&sim(set), sqn - 1, &rand, &autn).unwrap();
-            assert_eq!(
-                (agreed.res, agreed.ck, agreed.ik, agreed.sqn),
-                (v.xres, v.ck, v.ik, sqn)
-            );
+            assert_eq!((agreed.res, agreed.ck, agreed.ik, agreed.sqn), (v.xres, v.ck, v.ik, sqn));
         }
     }
 
@@ -274,11 +260,7 @@ mod tests {
         for bit in 0..128 {
             let mut autn = v.autn;
             autn[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                check(&sim(&SETS[0]), 0, &v.rand, &autn),
-                Err(Distrust::Mac),
-                "bit {bit}"
-            );
+            assert_eq!(check(&sim(&SETS[0]), 0, &v.rand, &autn), Err(Distrust::Mac), "bit {bit}");
         }
     }
 
@@ -297,10 +279,7 @@ mod tests {
             assert_eq!(resynchronise(&sim(set), &v.rand, &auts[..13]), None);
             // f1* and f5* as printed, with the AMF of the set
             let mut m = sim(set).milenage();
-            assert_eq!(
-                hex(&m.f1star(&v.rand, &octets(set.0[3]), &octets(set.0[4]))),
-                set.0[10]
-            );
+            assert_eq!(hex(&m.f1star(&v.rand, &octets(set.0[3]), &octets(set.0[4]))), set.0[10]);
             assert_eq!(hex(&m.f5star(&v.rand)), set.0[11]);
         }
     }

@@ -23,14 +23,8 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 6] = [
-        Self::Md5,
-        Self::Md5Sess,
-        Self::Sha256,
-        Self::Sha256Sess,
-        Self::AkaV1Md5,
-        Self::AkaV1Sha256,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Md5, Self::Md5Sess, Self::Sha256, Self::Sha256Sess, Self::AkaV1Md5, Self::AkaV1Sha256];
 
     /// As it stands in the `algorithm` parameter.
     #[must_use]
@@ -51,9 +45,7 @@ impl Algorithm {
         let Some(text) = text else {
             return Some(Self::Md5);
         };
-        Self::ALL
-            .into_iter()
-            .find(|a| a.label().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|a| a.label().eq_ignore_ascii_case(text))
     }
 
     /// Whether the password comes out of a SIM card.
@@ -132,10 +124,7 @@ mod tests {
         method: "GET",
         uri: "/dir/index.html",
         nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
-        qop: Some(QopAuth {
-            nc: "00000001",
-            cnonce: "0a4f113b",
-        }),
+        qop: Some(QopAuth { nc: "00000001", cnonce: "0a4f113b" }),
         session_cnonce: "0a4f113b",
     };
     const RFC_7616: Inputs<'static> = Inputs {
@@ -145,10 +134,7 @@ mod tests {
         method: "GET",
         uri: "/dir/index.html",
         nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
-        qop: Some(QopAuth {
-            nc: "00000001",
-            cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
-        }),
+        qop: Some(QopAuth { nc: "00000001", cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ" }),
         session_cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
     };
 

@@ -50,10 +50,7 @@ impl AuthValue {
             params.push(Param { name, value, quoted });
             rest = left;
         }
-        Some(Self {
-            scheme: scheme.to_owned(),
-            params,
-        })
+        Some(Self { scheme: scheme.to_owned(), params })
     }
 
     /// The value of the first parameter of this name, without its quotes.
@@ -118,8 +115,7 @@ impl AuthWriter {
     }
 
     fn push(mut self, name: &str, value: &str) -> Self {
-        self.0
-            .push_str(if self.0.len() == "Digest".len() { " " } else { ", " });
+        self.0.push_str(if self.0.len() == "Digest".len() { " " } else { ", " });
         self.0.push_str(name);
         self.0.push('=');
         self.0.push_str(value);
@@ -153,23 +149,14 @@ mod tests {
 
     #[test]
     fn refuses_what_cannot_be_read() {
-        for wrong in [
-            "Digest",
-            "Digest a=\"open",
-            "Digest =x",
-            "Digest a b=c",
-            "Digest a=\"x\\",
-        ] {
+        for wrong in ["Digest", "Digest a=\"open", "Digest =x", "Digest a b=c", "Digest a=\"x\\"] {
             assert_eq!(AuthValue::parse(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn reads_what_it_writes() {
-        let text = AuthWriter::digest()
-            .quoted("username", "a\"b\\c")
-            .token("nc", "00000001")
-            .finish();
+        let text = AuthWriter::digest().quoted("username", "a\"b\\c").token("nc", "00000001").finish();
         let value = AuthValue::parse(&text).unwrap();
         assert_eq!(value.scheme, "Digest");
         assert_eq!(value.param("username"), Some("a\"b\\c"));

@@ -65,13 +65,7 @@ impl Authenticator {
     /// For the private identity `username` in the home `realm`.
     #[must_use]
     pub fn new(username: &str, realm: &str, secret: Secret) -> Self {
-        Self {
-            username: username.to_owned(),
-            realm: realm.to_owned(),
-            secret,
-            sqn_seen: 0,
-            last: None,
-        }
+        Self { username: username.to_owned(), realm: realm.to_owned(), secret, sqn_seen: 0, last: None }
     }
 
     /// Pretends that the SIM card has accepted challenges up to `sqn` already.
@@ -122,10 +116,7 @@ impl Authenticator {
             return Err(AnswerError::KeysVisible);
         }
         let realm = value.param("realm").ok_or(AnswerError::Malformed)?;
-        let nonce = value
-            .param("nonce")
-            .filter(|n| !n.is_empty())
-            .ok_or(AnswerError::Malformed)?;
+        let nonce = value.param("nonce").filter(|n| !n.is_empty()).ok_or(AnswerError::Malformed)?;
         let algorithm = Algorithm::parse(value.param("algorithm")).ok_or(AnswerError::Algorithm)?;
         let (password, auts) = self.password(algorithm, nonce)?;
         let mut cnonce = Vec::new();
@@ -171,10 +162,7 @@ impl Authenticator {
         let last = self.last.as_mut()?;
         last.count += 1;
         let nc = format!("{:08x}", last.count);
-        let qop = last.qop.then_some(QopAuth {
-            nc: &nc,
-            cnonce: &last.cnonce,
-        });
+        let qop = last.qop.then_some(QopAuth { nc: &nc, cnonce: &last.cnonce });
         let inputs = Inputs {
             username: &self.username,
             realm: &last.realm,
@@ -195,10 +183,7 @@ impl Authenticator {
             out = out.token("algorithm", last.algorithm.label());
         }
         if last.qop {
-            out = out
-                .token("qop", "auth")
-                .token("nc", &nc)
-                .quoted("cnonce", &last.cnonce);
+            out = out.token("qop", "auth").token("nc", &nc).quoted("cnonce", &last.cnonce);
         } else if matches!(last.algorithm, Algorithm::Md5Sess | Algorithm::Sha256Sess) {
             out = out.quoted("cnonce", &last.cnonce);
         }

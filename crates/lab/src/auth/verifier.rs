@@ -78,12 +78,7 @@ impl Verifier {
     /// For one realm; `random` makes the nonces.
     #[must_use]
     pub fn new(realm: &str, random: Random) -> Self {
-        Self {
-            realm: realm.to_owned(),
-            random,
-            nonces: BTreeMap::new(),
-            sequences: BTreeMap::new(),
-        }
+        Self { realm: realm.to_owned(), random, nonces: BTreeMap::new(), sequences: BTreeMap::new() }
     }
 
     /// Makes a challenge for `user`.
@@ -120,10 +115,7 @@ impl Verifier {
                 count: 0,
             },
         );
-        Challenged {
-            value: out.finish(),
-            keys,
-        }
+        Challenged { value: out.finish(), keys }
     }
 
     /// Checks the Authorization of a request.
@@ -170,8 +162,7 @@ impl Verifier {
         if self.nonces.len() > NONCES_MAX {
             self.nonces.clear();
         }
-        self.nonces
-            .retain(|_, asked| now.since(asked.asked_at) < NONCE_LIFE);
+        self.nonces.retain(|_, asked| now.since(asked.asked_at) < NONCE_LIFE);
     }
 }
 
@@ -191,10 +182,7 @@ impl Asked {
         let cnonce = given.param("cnonce").unwrap_or_default();
         let mut count = self.count;
         let qop = if self.qop {
-            let nc = given
-                .param("nc")
-                .filter(|nc| nc.len() == 8)
-                .ok_or(Refusal::Malformed)?;
+            let nc = given.param("nc").filter(|nc| nc.len() == 8).ok_or(Refusal::Malformed)?;
             count = u32::from_str_radix(nc, 16).map_err(|_| Refusal::Malformed)?;
             if given.param("qop") != Some("auth") || cnonce.is_empty() {
                 return Err(Refusal::Malformed);
@@ -236,23 +224,12 @@ mod tests {
 
     const REALM: &str = "ims.example.net";
     const URI: &str = "sip:ims.example.net";
-    const SIM: Sim = Sim {
-        k: [7; 16],
-        opc: [9; 16],
-    };
+    const SIM: Sim = Sim { k: [7; 16], opc: [9; 16] };
 
     fn user(algorithm: Algorithm, qop: bool) -> Subscription {
-        let secret = if algorithm.is_aka() {
-            Secret::Sim(SIM)
-        } else {
-            Secret::Password("open sesame".to_owned())
-        };
-        Subscription {
-            username: "alice@ims.example.net".to_owned(),
-            secret,
-            algorithm,
-            qop,
-        }
+        let secret =
+            if algorithm.is_aka() { Secret::Sim(SIM) } else { Secret::Password("open sesame".to_owned()) };
+        Subscription { username: "alice@ims.example.net".to_owned(), secret, algorithm, qop }
     }
 
     struct Pair {
@@ -266,12 +243,7 @@ mod tests {
         fn new(algorithm: Algorithm, qop: bool) -> Self {
             let user = user(algorithm, qop);
             let ue = Authenticator::new(&user.username, REALM, user.secret.clone());
-            Self {
-                user,
-                core: Verifier::new(REALM, Random::from_u64(1)),
-                ue,
-                random: Random::from_u64(2),
-            }
+            Self { user, core: Verifier::new(REALM, Random::from_u64(1)), ue, random: Random::from_u64(2) }
         }
 
         fn challenge(&mut self) -> String {
@@ -279,9 +251,7 @@ mod tests {
         }
 
         fn answer(&mut self, challenge: &str) -> String {
-            self.ue
-                .answer(challenge, "REGISTER", URI, &mut self.random)
-                .unwrap()
+            self.ue.answer(challenge, "REGISTER", URI, &mut self.random).unwrap()
         }
 
         fn verify(&mut self, authorization: Option<&str>) -> Result<(), Refusal> {
@@ -306,11 +276,7 @@ mod tests {
                 let answer = pair.answer(&challenge);
                 assert_eq!(pair.verify(Some(&answer)), Ok(()), "{algorithm:?} qop {qop}");
                 let again = pair.ue.unasked("REGISTER", URI);
-                assert_eq!(
-                    pair.verify(again.as_deref()),
-                    Ok(()),
-                    "refresh {algorithm:?} qop {qop}"
-                );
+                assert_eq!(pair.verify(again.as_deref()), Ok(()), "refresh {algorithm:?} qop {qop}");
             }
         }
     }
@@ -339,10 +305,7 @@ mod tests {
     #[test]
     fn a_foreign_network_gets_no_answer() {
         let mut pair = Pair::new(Algorithm::AkaV1Md5, false);
-        pair.user.secret = Secret::Sim(Sim {
-            k: [8; 16],
-            opc: [9; 16],
-        });
+        pair.user.secret = Secret::Sim(Sim { k: [8; 16], opc: [9; 16] });
         let challenge = pair.challenge();
         let answer = pair.ue.answer(&challenge, "REGISTER", URI, &mut pair.random);
         assert_eq!(answer, Err(AnswerError::WrongNetwork));

@@ -44,12 +44,7 @@ const ENDED_MAX: usize = 4_096;
 
 impl Clients {
     pub(super) fn new(timers: Timers) -> Self {
-        Self {
-            timers,
-            all: BTreeMap::new(),
-            by_branch: BTreeMap::new(),
-            ended: VecDeque::new(),
-        }
+        Self { timers, all: BTreeMap::new(), by_branch: BTreeMap::new(), ended: VecDeque::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -65,17 +60,7 @@ impl Clients {
             _ => Machine::Other(NonInviteClient::new(reliable, now, &self.timers)),
         };
         self.by_branch.insert(branch_key(&request), id);
-        self.all.insert(
-            id,
-            Client {
-                machine,
-                request,
-                bytes,
-                hop,
-                ack: None,
-                cancel: Cancel::No,
-            },
-        );
+        self.all.insert(id, Client { machine, request, bytes, hop, ack: None, cancel: Cancel::No });
     }
 
     /// RFC 3261 §17.1.3: top branch and CSeq method.

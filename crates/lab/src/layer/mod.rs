@@ -134,12 +134,9 @@ impl SipLayer {
     pub fn handle(&mut self, event: NetEvent<'_>, now: Instant, out: &mut LabOutbox) -> Vec<Incoming> {
         let mut incoming = Vec::new();
         match event {
-            NetEvent::StreamOpened {
-                stream,
-                transport,
-                peer,
-                ..
-            } => self.streams.opened(stream, transport, peer),
+            NetEvent::StreamOpened { stream, transport, peer, .. } => {
+                self.streams.opened(stream, transport, peer)
+            }
             NetEvent::StreamBytes { stream, bytes } => {
                 self.on_stream_bytes(stream, bytes, now, out, &mut incoming);
             }
@@ -260,10 +257,7 @@ impl SipLayer {
                 Ok(Some(streams::Piece::Pong)) => incoming.push(Incoming::Pong),
                 Ok(None) => return,
                 Err(detail) => {
-                    incoming.push(Incoming::Broken {
-                        rule: "RFC 3261 §18.3",
-                        detail,
-                    });
+                    incoming.push(Incoming::Broken { rule: "RFC 3261 §18.3", detail });
                     out.close(stream);
                     return;
                 }
@@ -283,11 +277,8 @@ impl SipLayer {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             return; // a keep-alive
         }
-        let origin = Origin {
-            hop: Hop::Datagram { socket, peer: source },
-            source,
-            transport: Transport::Udp,
-        };
+        let origin =
+            Origin { hop: Hop::Datagram { socket, peer: source }, source, transport: Transport::Udp };
         self.on_message(bytes, origin, now, out, incoming);
     }
 
@@ -304,10 +295,7 @@ impl SipLayer {
             Err(detail) => {
                 let text = String::from_utf8_lossy(bytes.get(..200).unwrap_or(bytes));
                 let detail = format!("{detail}: {text:?}");
-                incoming.push(Incoming::Broken {
-                    rule: "RFC 3261 §7",
-                    detail,
-                });
+                incoming.push(Incoming::Broken { rule: "RFC 3261 §7", detail });
                 return;
             }
         };
@@ -328,10 +316,7 @@ impl SipLayer {
     ) {
         let Some(origin) = server::mark_received(&mut request, origin) else {
             let detail = format!("{} without a readable Via", request.method());
-            incoming.push(Incoming::Broken {
-                rule: "RFC 3261 §8.1.1.7",
-                detail,
-            });
+            incoming.push(Incoming::Broken { rule: "RFC 3261 §8.1.1.7", detail });
             return;
         };
         match request.method() {
@@ -374,10 +359,7 @@ impl SipLayer {
             let detail = format!("{} to {} matches no request", response.status(), response.method());
             // RFC 3261 §17.1.3: late repetitions of a final response are normal on datagrams
             if !self.clients.was_ours(&response) {
-                incoming.push(Incoming::Broken {
-                    rule: "RFC 3261 §17.1.3",
-                    detail,
-                });
+                incoming.push(Incoming::Broken { rule: "RFC 3261 §17.1.3", detail });
             }
             return;
         };
@@ -387,11 +369,7 @@ impl SipLayer {
         }
         self.due.set(&Key::Client(id), self.clients.next_deadline(id));
         if passed {
-            incoming.push(Incoming::Response {
-                id,
-                response,
-                bytes: bytes.to_vec(),
-            });
+            incoming.push(Incoming::Response { id, response, bytes: bytes.to_vec() });
         }
     }
 }

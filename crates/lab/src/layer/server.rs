@@ -48,12 +48,7 @@ enum Machine {
 
 impl Servers {
     pub(super) fn new(timers: Timers) -> Self {
-        Self {
-            timers,
-            all: BTreeMap::new(),
-            by_branch: BTreeMap::new(),
-            accepted: BTreeMap::new(),
-        }
+        Self { timers, all: BTreeMap::new(), by_branch: BTreeMap::new(), accepted: BTreeMap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -174,11 +169,7 @@ impl Servers {
             Some(r) if r.at <= now => {
                 out.send(server.origin.hop, &server.last);
                 let interval = (r.interval * 2).min(self.timers.t2);
-                server.repeat = Some(Repeat {
-                    at: now + interval,
-                    interval,
-                    ..r
-                });
+                server.repeat = Some(Repeat { at: now + interval, interval, ..r });
             }
             _ => {}
         }
@@ -254,10 +245,9 @@ pub(super) fn mark_received(request: &mut SipMessage, origin: Origin) -> Option<
     }
     field.1.replace_range(..first_end, &first);
     let hop = match origin.hop {
-        Hop::Datagram { socket, .. } if !asks_rport => Hop::Datagram {
-            socket,
-            peer: SocketAddr::new(ip, top.port.unwrap_or(5060)),
-        },
+        Hop::Datagram { socket, .. } if !asks_rport => {
+            Hop::Datagram { socket, peer: SocketAddr::new(ip, top.port.unwrap_or(5060)) }
+        }
         hop => hop,
     };
     Some(Origin { hop, ..origin })

@@ -26,14 +26,7 @@ pub(super) enum Piece {
 impl Streams {
     pub(super) fn opened(&mut self, stream: StreamId, transport: Transport, peer: SocketAddr) {
         let framer = SipFramer::default();
-        self.0.insert(
-            stream,
-            Stream {
-                framer,
-                transport,
-                peer,
-            },
-        );
+        self.0.insert(stream, Stream { framer, transport, peer });
     }
 
     pub(super) fn closed(&mut self, stream: StreamId) -> Option<(Transport, SocketAddr)> {
@@ -44,15 +37,15 @@ impl Streams {
     pub(super) fn push(&mut self, id: StreamId, bytes: &[u8]) -> Option<Origin> {
         let stream = self.0.get_mut(&id)?;
         stream.framer.push(bytes);
-        Some(Origin {
-            hop: Hop::Stream(id),
-            source: stream.peer,
-            transport: stream.transport,
-        })
+        Some(Origin { hop: Hop::Stream(id), source: stream.peer, transport: stream.transport })
     }
 
     /// The next whole message; pings are answered on the way (RFC 5626 §4.4.1).
-    pub(super) fn next_message(&mut self, id: StreamId, out: &mut LabOutbox) -> Result<Option<Piece>, String> {
+    pub(super) fn next_message(
+        &mut self,
+        id: StreamId,
+        out: &mut LabOutbox,
+    ) -> Result<Option<Piece>, String> {
         let Some(stream) = self.0.get_mut(&id) else {
             return Ok(None);
         };

@@ -17,11 +17,7 @@ impl Part {
     /// A part without disposition.
     #[must_use]
     pub fn new(content_type: &str, body: &[u8]) -> Self {
-        Self {
-            content_type: content_type.to_owned(),
-            disposition: String::new(),
-            body: body.to_vec(),
-        }
+        Self { content_type: content_type.to_owned(), disposition: String::new(), body: body.to_vec() }
     }
 }
 
@@ -46,11 +42,7 @@ pub fn parts(content_type: &str, body: &[u8]) -> Result<Vec<Part>, String> {
     rest = rest.get(first + delimiter.len()..).unwrap_or_default();
     loop {
         if rest.starts_with(b"--") {
-            return if out.is_empty() {
-                Err("a multipart without parts".to_owned())
-            } else {
-                Ok(out)
-            };
+            return if out.is_empty() { Err("a multipart without parts".to_owned()) } else { Ok(out) };
         }
         let inside = rest.strip_prefix(b"\r\n").ok_or("no line end after a boundary")?;
         let end = find(inside, &delimiter).ok_or("no closing boundary")?;
@@ -134,35 +126,22 @@ mod tests {
     #[test]
     fn joined_parts_come_apart_again() {
         let list = recipient_list(&["sip:b@h".to_owned(), "tel:+86138".to_owned()]);
-        let all = [
-            list,
-            Part::new("message/cpim", b"--x\r\n\r\n--BX\r\n"),
-            Part::new("text/plain", b""),
-        ];
+        let all = [list, Part::new("message/cpim", b"--x\r\n\r\n--BX\r\n"), Part::new("text/plain", b"")];
         let (content_type, body) = join(&all, "BY");
         let read = parts(&content_type, &body).unwrap();
         assert_eq!(read, all);
         assert_eq!(recipients(&read[0].body), ["sip:b@h", "tel:+86138"]);
-        assert_eq!(
-            parts("text/plain", b"x").unwrap(),
-            [Part::new("text/plain", b"x")]
-        );
+        assert_eq!(parts("text/plain", b"x").unwrap(), [Part::new("text/plain", b"x")]);
     }
 
     #[test]
     fn a_damaged_multipart_is_seen() {
         let (content_type, body) = join(&[Part::new("text/plain", b"hello")], "BY");
         let body = String::from_utf8(body).unwrap();
-        for (from, to) in [
-            ("--BY--", ""),
-            ("Length: 5", "Length: 6"),
-            ("--BY\r\n", "--BZ\r\n"),
-            ("Content-Type", "X"),
-        ] {
-            assert!(
-                parts(&content_type, body.replacen(from, to, 1).as_bytes()).is_err(),
-                "{to}"
-            );
+        for (from, to) in
+            [("--BY--", ""), ("Length: 5", "Length: 6"), ("--BY\r\n", "--BZ\r\n"), ("Content-Type", "X")]
+        {
+            assert!(parts(&content_type, body.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
         }
         assert!(parts("multipart/mixed", body.as_bytes()).is_err());
     }

@@ -25,10 +25,7 @@ impl Cpim {
             ("DateTime".to_owned(), DATE_TIME.to_owned()),
         ];
         if !dispositions.is_empty() {
-            headers.push((
-                "imdn.Disposition-Notification".to_owned(),
-                dispositions.to_owned(),
-            ));
+            headers.push(("imdn.Disposition-Notification".to_owned(), dispositions.to_owned()));
         }
         Self {
             headers,
@@ -65,11 +62,7 @@ impl Cpim {
     pub fn parse(body: &[u8]) -> Result<Self, String> {
         let (headers, rest) = block(body)?;
         let (content_headers, content) = block(rest)?;
-        Ok(Self {
-            headers,
-            content_headers,
-            content: content.to_vec(),
-        })
+        Ok(Self { headers, content_headers, content: content.to_vec() })
     }
 
     /// Writes it.
@@ -146,9 +139,7 @@ fn block(bytes: &[u8]) -> Result<(Headers, &[u8]), String> {
     let text = core::str::from_utf8(bytes.get(..end).unwrap_or_default()).map_err(|_| "CPIM is not UTF-8")?;
     let mut headers = Vec::new();
     for line in text.split("\r\n") {
-        let (name, value) = line
-            .split_once(':')
-            .ok_or_else(|| format!("CPIM header {line:?}"))?;
+        let (name, value) = line.split_once(':').ok_or_else(|| format!("CPIM header {line:?}"))?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     Ok((headers, bytes.get(end + 4..).unwrap_or_default()))

@@ -48,11 +48,7 @@ impl MsrpFrame {
         let (range, total) = self.first("Byte-Range")?.split_once('/')?;
         let (start, end) = range.split_once('-')?;
         let number = |text: &str| {
-            if text == "*" {
-                Some(None)
-            } else {
-                text.parse().ok().map(Some)
-            }
+            if text == "*" { Some(None) } else { text.parse().ok().map(Some) }
         };
         Some((start.parse().ok()?, number(end)?, number(total)?))
     }
@@ -100,12 +96,9 @@ impl MsrpReader {
     /// # Errors
     /// When the stream is not MSRP, in words.
     pub fn next_frame(&mut self) -> Result<Option<MsrpFrame>, String> {
-        let Some(line_end) = find(
-            self.pending
-                .get(..LINE_BYTES_MAX.min(self.pending.len()))
-                .unwrap_or_default(),
-            b"\r\n",
-        ) else {
+        let Some(line_end) =
+            find(self.pending.get(..LINE_BYTES_MAX.min(self.pending.len())).unwrap_or_default(), b"\r\n")
+        else {
             if self.pending.len() >= LINE_BYTES_MAX || !self.is_start() {
                 return Err(format!("no MSRP start line in {:?}", excerpt(&self.pending)));
             }
@@ -157,10 +150,7 @@ fn start_line(line: &str) -> Option<(&str, &str)> {
 /// `inside` reaches from the CRLF of the start line to the CRLF before the end-line.
 fn frame(id: &str, rest: &str, inside: &[u8], flag: u8) -> Result<MsrpFrame, String> {
     let (head, body) = match find(inside, b"\r\n\r\n") {
-        Some(at) => (
-            inside.get(..at),
-            Some(inside.get(at + 4..).unwrap_or_default().to_vec()),
-        ),
+        Some(at) => (inside.get(..at), Some(inside.get(at + 4..).unwrap_or_default().to_vec())),
         // an empty body: head CRLF CRLF end-line, where the last CRLF belongs to the end-line
         None if inside.ends_with(b"\r\n") && inside.len() > 2 => {
             (inside.get(..inside.len() - 2), Some(Vec::new()))
@@ -170,24 +160,14 @@ fn frame(id: &str, rest: &str, inside: &[u8], flag: u8) -> Result<MsrpFrame, Str
     let head = core::str::from_utf8(head.unwrap_or_default()).map_err(|_| "an MSRP head is not UTF-8")?;
     let mut fields = Vec::new();
     for line in head.split("\r\n").skip(1) {
-        let (name, value) = line
-            .split_once(": ")
-            .ok_or_else(|| format!("MSRP header {line:?}"))?;
+        let (name, value) = line.split_once(": ").ok_or_else(|| format!("MSRP header {line:?}"))?;
         fields.push((name.to_owned(), value.to_owned()));
     }
     let code = rest.split(' ').next().unwrap_or_default();
-    let status = if code.len() == 3 {
-        code.parse().unwrap_or(0)
-    } else {
-        0
-    };
+    let status = if code.len() == 3 { code.parse().unwrap_or(0) } else { 0 };
     let frame = MsrpFrame {
         id: id.to_owned(),
-        method: if status == 0 {
-            rest.to_owned()
-        } else {
-            String::new()
-        },
+        method: if status == 0 { rest.to_owned() } else { String::new() },
         status,
         fields,
         body,
@@ -196,9 +176,7 @@ fn frame(id: &str, rest: &str, inside: &[u8], flag: u8) -> Result<MsrpFrame, Str
     // RFC 4975 §7.1: To-Path first, From-Path second
     let names: Vec<&str> = frame.fields.iter().take(2).map(|(n, _)| n.as_str()).collect();
     if names != ["To-Path", "From-Path"] {
-        return Err(format!(
-            "MSRP {id} does not begin with To-Path and From-Path but {names:?}"
-        ));
+        return Err(format!("MSRP {id} does not begin with To-Path and From-Path but {names:?}"));
     }
     Ok(frame)
 }
@@ -247,11 +225,7 @@ impl MsrpUri {
     /// Writes the URI of a session at `address`.
     #[must_use]
     pub fn write(transport: Transport, address: SocketAddr, session: &str) -> String {
-        let scheme = if transport == Transport::Tls {
-            "msrps"
-        } else {
-            "msrp"
-        };
+        let scheme = if transport == Transport::Tls { "msrps" } else { "msrp" };
         format!("{scheme}://{address}/{session};tcp")
     }
 }
@@ -267,10 +241,7 @@ mod tests {
             method: "SEND".to_owned(),
             fields: vec![
                 ("To-Path".to_owned(), "msrp://182.3.1.7:40410/hwK3;tcp".to_owned()),
-                (
-                    "From-Path".to_owned(),
-                    "msrp://182.1.1.203:10110/10110;tcp".to_owned(),
-                ),
+                ("From-Path".to_owned(), "msrp://182.1.1.203:10110/10110;tcp".to_owned()),
                 ("Byte-Range".to_owned(), "1-*/294".to_owned()),
             ],
             body: body.map(<[u8]>::to_vec),
@@ -285,16 +256,8 @@ mod tests {
             send(Some(b"hello"), b'+'),
             send(Some(b""), b'$'),
             send(None, b'$'),
-            send(
-                Some(b"-------msrprequest4951\r\n-------msrprequest4951!\r\n\r\n"),
-                b'#',
-            ),
-            MsrpFrame {
-                status: 200,
-                method: String::new(),
-                body: None,
-                ..send(None, b'$')
-            },
+            send(Some(b"-------msrprequest4951\r\n-------msrprequest4951!\r\n\r\n"), b'#'),
+            MsrpFrame { status: 200, method: String::new(), body: None, ..send(None, b'$') },
         ];
         let stream: Vec<u8> = frames.iter().flat_map(MsrpFrame::write).collect();
         for step in [1, 2, 5, 64, stream.len()] {
@@ -329,24 +292,14 @@ mod tests {
     #[test]
     fn uris_of_the_specification() {
         for (text, transport, session) in [
-            (
-                "msrp://182.3.1.7:40410/hwK3zBbqenxBFB;tcp",
-                Transport::Tcp,
-                "hwK3zBbqenxBFB",
-            ),
+            ("msrp://182.3.1.7:40410/hwK3zBbqenxBFB;tcp", Transport::Tcp, "hwK3zBbqenxBFB"),
             ("msrps://[2001:db8::7]:2855/x;tcp", Transport::Tls, "x"),
         ] {
             let uri = MsrpUri::parse(text).unwrap();
             assert_eq!((uri.transport, uri.session.as_str()), (transport, session));
             assert_eq!(MsrpUri::write(transport, uri.address.unwrap(), session), text);
         }
-        for wrong in [
-            "msrp:/x",
-            "msrp://h:1/;tcp",
-            "msrp://h:1/x",
-            "sip://h:1/x;tcp",
-            "msrp://h:1/x;udp",
-        ] {
+        for wrong in ["msrp:/x", "msrp://h:1/;tcp", "msrp://h:1/x", "sip://h:1/x;tcp", "msrp://h:1/x;udp"] {
             assert_eq!(MsrpUri::parse(wrong), None, "{wrong}");
         }
     }

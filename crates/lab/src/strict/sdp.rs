@@ -53,10 +53,7 @@ impl Sdp {
 
     /// The values of all lines of this kind.
     pub fn all(&self, kind: char) -> impl Iterator<Item = &str> {
-        self.lines
-            .iter()
-            .filter(move |(k, _)| *k == kind)
-            .map(|(_, v)| v.as_str())
+        self.lines.iter().filter(move |(k, _)| *k == kind).map(|(_, v)| v.as_str())
     }
 
     /// The value of the first attribute of this name.
@@ -111,10 +108,7 @@ impl MsrpMedia {
         let nearest = self.path.split(' ').next().unwrap_or_default();
         let uri = super::msrp::MsrpUri::parse(nearest).ok_or_else(|| format!("a=path:{}", self.path))?;
         if uri.address != Some(self.address) || uri.transport != self.transport {
-            return Err(format!(
-                "a=path:{} does not fit c= and m= ({})",
-                self.path, self.address
-            ));
+            return Err(format!("a=path:{} does not fit c= and m= ({})", self.path, self.address));
         }
         Ok(())
     }
@@ -203,10 +197,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let media = Sdp::parse(description().as_bytes()).unwrap().msrp().unwrap();
         assert_eq!(media.address.to_string(), "10.66.139.77:22100");
-        assert_eq!(
-            (media.setup.as_str(), media.transport),
-            ("active", Transport::Tcp)
-        );
+        assert_eq!((media.setup.as_str(), media.transport), ("active", Transport::Tcp));
         assert!(media.file_selector.unwrap().ends_with("size:10"));
     }
 

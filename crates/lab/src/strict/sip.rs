@@ -75,11 +75,7 @@ impl Via {
     /// `host:port`, 5060 (5061 for TLS) when no port is given.
     #[must_use]
     pub fn sent_by(&self) -> String {
-        let default = if self.transport.eq_ignore_ascii_case("TLS") {
-            5061
-        } else {
-            5060
-        };
+        let default = if self.transport.eq_ignore_ascii_case("TLS") { 5061 } else { 5060 };
         format!("{}:{}", self.host, self.port.unwrap_or(default))
     }
 }
@@ -107,19 +103,13 @@ impl SipMessage {
                 last.1.push_str(folded.trim());
                 continue;
             }
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| format!("no colon in {line:?}"))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| format!("no colon in {line:?}"))?;
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err(format!("{name:?} is no header name"));
             }
             fields.push((name.to_owned(), value.trim().to_owned()));
         }
-        let message = Self {
-            start,
-            fields,
-            body: body.to_vec(),
-        };
+        let message = Self { start, fields, body: body.to_vec() };
         if message.content_length()?.is_some_and(|n| n != body.len()) {
             return Err(format!(
                 "Content-Length {:?} but {} octets of body",
@@ -165,10 +155,7 @@ impl SipMessage {
 
     /// Values of every field of this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.fields
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
+        self.fields.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
     /// The value of the first field of this name.
@@ -186,9 +173,7 @@ impl SipMessage {
     /// The comma-separated elements of every field of this name.
     #[must_use]
     pub fn list<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
-        self.all(name)
-            .flat_map(|v| split_outside_quotes(v, ','))
-            .collect()
+        self.all(name).flat_map(|v| split_outside_quotes(v, ',')).collect()
     }
 
     /// Every Via, topmost first; empty if one cannot be read.
@@ -259,10 +244,7 @@ impl Start {
             [method, uri, "SIP/2.0"]
                 if !method.is_empty() && method.bytes().all(is_token) && !uri.is_empty() =>
             {
-                Ok(Self::Request {
-                    method: method.to_owned(),
-                    uri: uri.to_owned(),
-                })
+                Ok(Self::Request { method: method.to_owned(), uri: uri.to_owned() })
             }
             _ => Err(wrong()),
         }
@@ -358,17 +340,11 @@ mod tests {
     #[test]
     fn a_message_is_taken_apart() {
         let m = SipMessage::parse(MESSAGE.as_bytes()).unwrap();
-        assert_eq!(
-            (m.method(), m.uri(), m.cseq()),
-            ("MESSAGE", "sip:b@h", Some((7, "MESSAGE")))
-        );
+        assert_eq!((m.method(), m.uri(), m.cseq()), ("MESSAGE", "sip:b@h", Some((7, "MESSAGE"))));
         let vias = m.vias();
         assert_eq!(vias.len(), 2);
         assert_eq!(vias[0].param("rport"), Some(""));
-        assert_eq!(
-            (vias[0].branch(), vias[1].sent_by().as_str()),
-            ("z9hG4bK1", "h:5061")
-        );
+        assert_eq!((vias[0].branch(), vias[1].sent_by().as_str()), ("z9hG4bK1", "h:5061"));
         assert_eq!(m.from().unwrap().tag(), Some("1"));
         assert_eq!(m.body, b"hi");
     }

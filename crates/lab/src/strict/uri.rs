@@ -151,10 +151,7 @@ impl NameAddr {
         }
         let end = text.find(';').unwrap_or(text.len());
         let (uri, params) = text.split_at(end);
-        (!uri.is_empty()).then(|| Self {
-            uri: uri.trim().to_owned(),
-            params: params.to_owned(),
-        })
+        (!uri.is_empty()).then(|| Self { uri: uri.trim().to_owned(), params: params.to_owned() })
     }
 
     /// The `tag` parameter.
@@ -197,20 +194,14 @@ mod tests {
         for wrong in ["sip:", "u@h", "sip: u@h", "sip:u@h:port", "http:x", "<sip:u@h>"] {
             assert_eq!(Uri::parse(wrong), None, "{wrong}");
         }
-        assert_eq!(
-            Uri::parse("tel:+8613;phone-context=x").unwrap().identity(),
-            "tel:+8613"
-        );
+        assert_eq!(Uri::parse("tel:+8613;phone-context=x").unwrap().identity(), "tel:+8613");
     }
 
     #[test]
     fn name_addrs_and_their_parameters() {
         let n = NameAddr::parse("\"A <b>\" <sip:a@b;lr;x=\"y\">;tag=1;expires=60").unwrap();
         assert_eq!(n.uri, "sip:a@b;lr;x=\"y\"");
-        assert_eq!(
-            (n.tag(), n.param("expires"), n.param("q")),
-            (Some("1"), Some("60"), None)
-        );
+        assert_eq!((n.tag(), n.param("expires"), n.param("q")), (Some("1"), Some("60"), None));
         assert_eq!(NameAddr::parse("sip:a@b;tag=2").unwrap().tag(), Some("2"));
         assert_eq!(NameAddr::parse("<sip:a@b"), None);
     }

@@ -24,11 +24,7 @@ impl SipWriter {
                 out = out.field(name, value);
             } else if name.eq_ignore_ascii_case("To") {
                 let tagged = status > 100 && request.to().is_some_and(|to| to.tag().is_none());
-                let tag = if tagged {
-                    format!(";tag={to_tag}")
-                } else {
-                    String::new()
-                };
+                let tag = if tagged { format!(";tag={to_tag}") } else { String::new() };
                 out = out.field(name, &format!("{value}{tag}"));
             }
         }
@@ -66,10 +62,8 @@ impl SipWriter {
     /// Ends the head and appends the body.
     #[must_use]
     pub fn finish_with(self, content_type: &str, body: &[u8]) -> Vec<u8> {
-        let mut out = self
-            .field("Content-Type", content_type)
-            .field("Content-Length", &body.len().to_string())
-            .end();
+        let mut out =
+            self.field("Content-Type", content_type).field("Content-Length", &body.len().to_string()).end();
         out.extend_from_slice(body);
         out
     }
@@ -116,10 +110,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_and_a_response_mirrors_its_request() {
         let bytes = SipWriter::request("MESSAGE", "sip:b@h")
-            .fields(
-                "Via",
-                ["SIP/2.0/UDP a;branch=z9hG4bK1", "SIP/2.0/UDP b;branch=z9hG4bK2"],
-            )
+            .fields("Via", ["SIP/2.0/UDP a;branch=z9hG4bK1", "SIP/2.0/UDP b;branch=z9hG4bK2"])
             .field("From", "<sip:a@h>;tag=1")
             .field("To", "<sip:b@h>")
             .field("Call-ID", "x")
