@@ -53,6 +53,8 @@ pub enum Incoming {
         origin: Origin,
         /// With `received` and `rport` filled in.
         request: SipMessage,
+        /// Its bytes as they came, for searching.
+        bytes: Vec<u8>,
     },
     /// A response, provisional or final; each one once.
     Response {
@@ -300,7 +302,7 @@ impl SipLayer {
             }
         };
         if message.is_request() {
-            self.on_request(message, origin, now, out, incoming);
+            self.on_request(message, bytes, origin, now, out, incoming);
         } else {
             self.on_response(message, bytes, now, out, incoming);
         }
@@ -309,6 +311,7 @@ impl SipLayer {
     fn on_request(
         &mut self,
         mut request: SipMessage,
+        bytes: &[u8],
         origin: Origin,
         now: Instant,
         out: &mut LabOutbox,
@@ -341,7 +344,8 @@ impl SipLayer {
             _ => {
                 let id = ServerId(self.take_id());
                 if self.servers.start(id, &request, origin, now, out) {
-                    incoming.push(Incoming::Request { id, origin, request });
+                    let bytes = bytes.to_vec();
+                    incoming.push(Incoming::Request { id, origin, request, bytes });
                 }
             }
         }

@@ -156,7 +156,7 @@ impl MsrpDescription<'_> {
         let ip = self.address.ip();
         let mut out = format!(
             "v=0\r\no={} {} {} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=message {} {proto} *\r\na=path:{}\r\na=setup:{}\r\na=accept-types:message/cpim text/plain\r\na={}\r\n",
+             m=message {} {proto} *\r\na=path:{}\r\na=setup:{}\r\na=accept-types:message/cpim text/plain application/octet-stream\r\na={}\r\n",
             self.username,
             self.session,
             self.session + 1,
