@@ -8,8 +8,12 @@ pub mod file;
 pub mod layer;
 pub mod msrp_end;
 pub mod node;
+pub mod scenario;
 pub mod service;
 pub mod strict;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 pub mod topology;
 pub mod ue;
 

@@ -145,7 +145,7 @@ impl Core {
         for one in incoming {
             match one {
                 Incoming::Request { id, origin, request, .. } => {
-                    self.on_request(id, origin, request, now, out)
+                    self.on_request(id, origin, &request, now, out);
                 }
                 Incoming::Response { id, response, .. } => self.on_response(id, &response, now, out),
                 Incoming::NoAnswer { id } => self.on_no_answer(id, now, out),
@@ -165,17 +165,17 @@ impl Core {
         &mut self,
         id: ServerId,
         origin: Origin,
-        request: SipMessage,
+        request: &SipMessage,
         now: Instant,
         out: &mut LabOutbox,
     ) {
-        self.check_request(&request, now);
+        self.check_request(request, now);
         match request.method() {
-            "REGISTER" => self.on_register(id, origin, &request, now, out),
-            "MESSAGE" => self.on_message(id, &request, now, out),
+            "REGISTER" => self.on_register(id, origin, request, now, out),
+            "MESSAGE" => self.on_message(id, request, now, out),
             "INVITE" => self.on_invite(id, origin, request, now, out),
-            "BYE" => self.on_bye(id, &request, now, out),
-            _ => self.respond(id, &request, 405, now, out),
+            "BYE" => self.on_bye(id, request, now, out),
+            _ => self.respond(id, request, 405, now, out),
         }
     }
 

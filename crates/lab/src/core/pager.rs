@@ -25,7 +25,14 @@ impl Core {
             self.respond(id, request, 403, now, out);
             return;
         };
-        let wants_list = request.list("Require").iter().any(|r| *r == "recipient-list-message");
+        if request.vias().first().is_some_and(|via| via.param("rkeep").is_some()) {
+            // R8: without an edge somebody has to answer; with one it must not come here
+            let has_edge = self.settings.topology.edge().is_some();
+            self.violations.expect(!has_edge, now, "R8", || "a keep-alive was forwarded".to_owned());
+            self.respond(id, request, 200, now, out);
+            return;
+        }
+        let wants_list = request.list("Require").contains(&"recipient-list-message");
         let outcome = if wants_list { self.read_list(request) } else { self.read_single(request, now) };
         let (recipients, part) = match outcome {
             Ok(read) => read,
@@ -118,7 +125,8 @@ impl Core {
             .field("User-Agent", super::SERVER)
             .field("P-Asserted-Identity", &asserted.join(", "))
             .maybe("P-Asserted-Service", service.map(Service::urn).as_deref())
-            .field("P-Charging-Vector", "icid-value=\"lab-1\"")
+            // bait: an edge takes it off (R28)
+            .maybe("P-Charging-Vector", self.settings.topology.edge().map(|_| "icid-value=\"lab-1\""))
     }
 
     pub(super) fn undelivered(&mut self, user: usize, contact: &str, status: u16) {

@@ -4,7 +4,6 @@ use super::Core;
 use crate::auth::{AuthValue, Refusal};
 use crate::layer::{Origin, ServerId};
 use crate::node::LabOutbox;
-use crate::strict::uri::param;
 use crate::strict::{NameAddr, SipMessage, SipWriter, Uri};
 use core::time::Duration;
 use wire::{Hop, Instant};
@@ -127,7 +126,8 @@ impl Core {
                 expires_at: now + Duration::from_secs(u64::from(expires)),
             });
         }
-        let contacts: Vec<String> = bindings.iter().map(|b| contact_value(b, now)).collect();
+        let has_edge = self.settings.topology.edge().is_some();
+        let contacts: Vec<String> = bindings.iter().map(|b| contact_value(b, has_edge, now)).collect();
         if !bindings.is_empty() {
             self.bindings.insert(user, bindings);
         }
@@ -183,11 +183,11 @@ fn without_expires(contact: &NameAddr) -> String {
         .collect()
 }
 
-/// As in figure 5-14: `sip.instance` does not come back, `q` does.
-fn contact_value(binding: &Binding, now: Instant) -> String {
+/// Behind an edge as in figure 5-14: `sip.instance` does not come back, and the edge restores it.
+fn contact_value(binding: &Binding, has_edge: bool, now: Instant) -> String {
     let mut uri = binding.uri.clone();
-    if let Some(instance) = Uri::parse(&uri).and_then(|u| param(&u.params, "sip.instance").map(str::to_owned))
-    {
+    let instance = Uri::parse(&uri).and_then(|u| u.param("sip.instance").map(str::to_owned));
+    if let Some(instance) = instance.filter(|_| has_edge) {
         uri = uri.replace(&format!(";sip.instance={instance}"), "");
     }
     let seconds = binding.expires_at.since(now).as_secs();

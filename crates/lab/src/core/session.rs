@@ -79,14 +79,14 @@ impl Core {
         &mut self,
         id: ServerId,
         origin: Origin,
-        request: SipMessage,
+        request: &SipMessage,
         now: Instant,
         out: &mut LabOutbox,
     ) {
-        let trying = SipWriter::response(&request, 100, "").finish();
+        let trying = SipWriter::response(request, 100, "").finish();
         self.layer.respond(id, 100, trying, now, out);
-        if let Err(status) = self.begin(id, origin, &request, now, out) {
-            self.respond(id, &request, status, now, out);
+        if let Err(status) = self.begin(id, origin, request, now, out) {
+            self.respond(id, request, status, now, out);
         }
     }
 

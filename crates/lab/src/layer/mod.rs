@@ -137,7 +137,7 @@ impl SipLayer {
         let mut incoming = Vec::new();
         match event {
             NetEvent::StreamOpened { stream, transport, peer, .. } => {
-                self.streams.opened(stream, transport, peer)
+                self.streams.opened(stream, transport, peer);
             }
             NetEvent::StreamBytes { stream, bytes } => {
                 self.on_stream_bytes(stream, bytes, now, out, &mut incoming);

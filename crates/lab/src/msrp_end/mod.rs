@@ -236,7 +236,7 @@ impl MsrpEnd {
         let mut incoming = Vec::new();
         match event {
             NetEvent::StreamOpened { stream, transport, peer, .. } => {
-                self.on_opened(stream, transport, peer, &mut incoming)
+                self.on_opened(stream, transport, peer, &mut incoming);
             }
             NetEvent::StreamBytes { stream, bytes } => {
                 self.on_bytes(stream, bytes, now, out, &mut incoming);
@@ -304,7 +304,7 @@ impl MsrpEnd {
         }
         while let Some(state) = self.streams.get_mut(&stream) {
             match state.reader.next_frame() {
-                Ok(Some(frame)) => self.on_frame(stream, frame, now, out, incoming),
+                Ok(Some(frame)) => self.on_frame(stream, &frame, now, out, incoming),
                 Ok(None) => return,
                 Err(detail) => {
                     incoming.push(MsrpIncoming::Broken { rule: "R75", detail });
@@ -320,14 +320,14 @@ impl MsrpEnd {
     fn on_frame(
         &mut self,
         stream: StreamId,
-        frame: MsrpFrame,
+        frame: &MsrpFrame,
         now: Instant,
         out: &mut LabOutbox,
         incoming: &mut Vec<MsrpIncoming>,
     ) {
-        let Some(id) = self.bind(stream, &frame, incoming) else {
+        let Some(id) = self.bind(stream, frame, incoming) else {
             if frame.status == 0 && frame.method != "REPORT" {
-                out.send(Hop::Stream(stream), &receive::answer(&frame, frame.to_path(), 481).write());
+                out.send(Hop::Stream(stream), &receive::answer(frame, frame.to_path(), 481).write());
             }
             return;
         };
@@ -335,7 +335,7 @@ impl MsrpEnd {
             return;
         };
         if frame.status > 0 {
-            incoming.extend(session.on_answer(&id, &frame));
+            incoming.extend(session.on_answer(&id, frame));
         } else {
             let max = self.settings.message_bytes_max;
             session.receive(&id, stream, frame, max, &mut self.random, out, incoming);

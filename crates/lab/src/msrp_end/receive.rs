@@ -21,7 +21,7 @@ impl Session {
         &mut self,
         id: &str,
         stream: StreamId,
-        frame: MsrpFrame,
+        frame: &MsrpFrame,
         bytes_max: usize,
         random: &mut Random,
         out: &mut LabOutbox,
@@ -29,7 +29,7 @@ impl Session {
     ) {
         match frame.method.as_str() {
             "SEND" => {
-                let (status, message) = self.on_send(&frame, bytes_max, incoming);
+                let (status, message) = self.on_send(frame, bytes_max, incoming);
                 // RFC 4975 §7.2: "no" silences every answer, "partial" the good ones
                 let silent = match frame.first("Failure-Report") {
                     Some("no") => true,
@@ -37,13 +37,13 @@ impl Session {
                     _ => false,
                 };
                 if !silent {
-                    out.send(Hop::Stream(stream), &answer(&frame, &self.local_path, status).write());
+                    out.send(Hop::Stream(stream), &answer(frame, &self.local_path, status).write());
                 }
                 if let Some(message) = message {
                     if message.success_report {
                         out.send(
                             Hop::Stream(stream),
-                            &self.report(&frame, message.body.len(), random).write(),
+                            &self.report(frame, message.body.len(), random).write(),
                         );
                     }
                     incoming.push(MsrpIncoming::Received { session: id.to_owned(), message });

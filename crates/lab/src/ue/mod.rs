@@ -88,14 +88,14 @@ impl Ue {
             Command::Deregister => self.register(register::Goal::Deregister, now, out),
             Command::DeregisterAll => self.register(register::Goal::DeregisterAll, now, out),
             Command::Message { tag, to, text, dispositions } => {
-                self.send_message(tag, &to, &text, &dispositions, now, out)
+                self.send_message(tag, &to, &text, &dispositions, now, out);
             }
             Command::MessageToMany { tag, to, text } => self.send_to_many(tag, &to, &text, now, out),
             Command::KeepAlive { tag, seconds } => self.send_keep_alive(tag, seconds, now, out),
             Command::Ping => out.send(self.hop(), b"\r\n\r\n"),
             Command::SendLarge { tag, to, text } => self.send_large(tag, &to, &text, now, out),
             Command::SendFile { tag, to, name, content } => {
-                self.send_file(tag, &to, &name, content, now, out)
+                self.send_file(tag, &to, &name, content, now, out);
             }
             Command::StartChat { tag, to, first } => self.start_chat(tag, &to, &first, now, out),
             Command::Chat { tag, text } => self.say(tag, &text, now, out),
@@ -190,13 +190,13 @@ impl Ue {
                     self.check_request(&request, &bytes, now);
                     match request.method() {
                         "MESSAGE" => self.on_message(id, &request, now, out),
-                        "INVITE" => self.on_invite(id, request, now, out),
+                        "INVITE" => self.on_invite(id, &request, now, out),
                         "BYE" => self.on_bye(id, &request, now, out),
                         _ => self.respond(id, &request, 405, now, out),
                     }
                 }
                 Incoming::Response { id, response, bytes } => {
-                    self.on_response(id, &response, &bytes, now, out)
+                    self.on_response(id, &response, &bytes, now, out);
                 }
                 Incoming::NoAnswer { id } => self.on_no_answer(id, now, out),
                 Incoming::Ack { id, request } => {

@@ -176,12 +176,18 @@ impl Ue {
         self.events.push_back(UeEvent::Refused { tag, status });
     }
 
-    pub(super) fn on_invite(&mut self, id: ServerId, request: SipMessage, now: Instant, out: &mut LabOutbox) {
-        let (media, first) = match self.read_offer(&request) {
+    pub(super) fn on_invite(
+        &mut self,
+        id: ServerId,
+        request: &SipMessage,
+        now: Instant,
+        out: &mut LabOutbox,
+    ) {
+        let (media, first) = match self.read_offer(request) {
             Ok(read) => read,
             Err(detail) => {
                 self.violations.record(now, "R65", format!("INVITE: {detail}"));
-                self.respond(id, &request, 400, now, out);
+                self.respond(id, request, 400, now, out);
                 return;
             }
         };
@@ -200,7 +206,7 @@ impl Ue {
             self.events.push_back(UeEvent::Chat { tag, text });
         }
         if let AnswerPolicy::Refuse(status) = self.settings.answer {
-            self.respond(id, &request, status, now, out);
+            self.respond(id, request, status, now, out);
             return;
         }
         let mut session = self.new_session(service, media.transport);
@@ -210,7 +216,7 @@ impl Ue {
         self.sessions.insert(tag, session);
         let ringing_tag = self.dialog_tag(tag);
         if service == Service::Chat {
-            let bytes = SipWriter::response(&request, 180, &ringing_tag)
+            let bytes = SipWriter::response(request, 180, &ringing_tag)
                 .fields("Record-Route", request.all("Record-Route"))
                 .field("Contact", &format!("<{}>", self.contact_uri()))
                 .finish();
