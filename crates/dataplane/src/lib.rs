@@ -1,1 +1,28 @@
-//! Shards: sockets, TLS and one armed timer each; drives the edge and the relays
+//! Shards: sockets, TLS and one armed timer each; drives the edge and the relays.
+//!
+//! ```text
+//! Dataplane ── supervises ──▶ shard 0..n: epoll loop ── drives ──▶ Signalling (edge), Relaying (media)
+//!      └── orders by mailbox: configuration, drain, stop
+//! ```
+//! It knows sockets and TLS and not one SIP rule.
+
+mod bind;
+mod clock;
+mod conn;
+mod counters;
+mod error;
+mod io;
+mod machine;
+mod mailbox;
+mod plane;
+mod quota;
+mod records;
+mod shard;
+pub mod tls;
+mod wheel;
+
+pub use bind::Protocol;
+pub use clock::Clock;
+pub use error::{StartError, TlsError};
+pub use machine::{Machines, Relaying, Signalling};
+pub use plane::{Address, Dataplane};

@@ -1,0 +1,288 @@
+//! Starts, watches over and stops the shards.
+
+use crate::bind::{DatagramSocket, Listener, Protocol, ShardSockets, bind_all};
+use crate::clock::Clock;
+use crate::error::StartError;
+use crate::io::Io;
+use crate::machine::Machines;
+use crate::mailbox::{Letters, Mail, Mailbox, mailbox};
+use crate::quota::Quota;
+use crate::shard::{Parts, Shard};
+use crate::tls::Material;
+use config::Config;
+use core::net::SocketAddr;
+use core::time::Duration;
+use edge::api::ShardContext;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use telemetry::{Telemetry, node};
+use wire::{Realm, ShardId, Transport};
+
+/// The running shards of a node.
+#[derive(Debug)]
+pub struct Dataplane {
+    shards: Vec<JoinHandle<()>>,
+    mailboxes: Arc<Vec<Mailbox>>,
+    addresses: Vec<Address>,
+    telemetry: Arc<Telemetry>,
+    /// What the shards were last given; a shard that restarts takes this.
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    config: Arc<Config>,
+    material: Arc<Material>,
+    draining: bool,
+}
+
+/// One address that is served, with the port that was really bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The shard.
+    pub shard: ShardId,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The side.
+    pub realm: Realm,
+    /// The transport.
+    pub transport: Transport,
+    /// The address.
+    pub bound: SocketAddr,
+}
+
+impl Dataplane {
+    /// Binds every address, then starts one thread for each shard.
+    ///
+    /// # Errors
+    /// If an address cannot be bound, TLS material cannot be loaded, or a thread cannot be started;
+    /// nothing runs then.
+    pub fn start_with<M: Machines>(
+        config: Arc<Config>,
+        telemetry: Arc<Telemetry>,
+        machines: M,
+    ) -> Result<Self, StartError> {
+        let material = Arc::new(Material::load(&config)?);
+        let sockets = bind_all(&config)?;
+        let addresses = addresses(&sockets);
+        let (mailboxes, letters): (Vec<_>, Vec<_>) =
+            (0..sockets.len()).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let node = Arc::new(NodeParts {
+            machines,
+            mailboxes: Arc::new(mailboxes),
+            clock: Clock::start(),
+            quota: Arc::new(Quota::default()),
+            telemetry: Arc::clone(&telemetry),
+            current: Arc::new(Mutex::new(Current { config, material, draining: false })),
+            token_key: random()?,
+        });
+        let mut plane = Self {
+            shards: Vec::new(),
+            mailboxes: Arc::clone(&node.mailboxes),
+            addresses,
+            telemetry,
+            current: Arc::clone(&node.current),
+        };
+        for (at, (sockets, letters)) in sockets.into_iter().zip(letters).enumerate() {
+            let shard = ShardId(u16::try_from(at).unwrap_or(u16::MAX));
+            let node = Arc::clone(&node);
+            let run = move || supervise(&node, shard, sockets, &letters);
+            match thread::Builder::new().name(format!("shard-{at}")).spawn(run) {
+                Ok(thread) => plane.shards.push(thread),
+                Err(error) => {
+                    plane.stop();
+                    plane.join();
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(plane)
+    }
+
+    /// Every address that is served.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The first address that serves this, on shard 0.
+    #[must_use]
+    pub fn address(&self, protocol: Protocol, realm: Realm, transport: Transport) -> Option<SocketAddr> {
+        let fits = |a: &&Address| a.protocol == protocol && a.realm == realm && a.transport == transport;
+        self.addresses.iter().find(fits).map(|a| a.bound)
+    }
+
+    /// Gives a new configuration to every shard; connections that stand are not disturbed.
+    ///
+    /// Certificates are read again. Addresses and the number of shards stay as they were bound: the
+    /// answer names the keys that take effect at the next start only.
+    ///
+    /// # Errors
+    /// If TLS material cannot be loaded; everything stays as it was.
+    pub fn reload(&self, config: Arc<Config>) -> Result<Vec<&'static str>, StartError> {
+        let loaded = Material::load(&config).inspect_err(|_| self.telemetry.node.row(&node::RELOADS)[1].add(1));
+        let material = Arc::new(loaded?);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = needs_restart(&current.config, &config);
+        current.config = Arc::clone(&config);
+        current.material = Arc::clone(&material);
+        drop(current);
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Mail::Config(Arc::clone(&config), Arc::clone(&material)));
+        }
+        self.telemetry.node.row(&node::RELOADS)[0].add(1);
+        Ok(later)
+    }
+
+    /// Tells every shard to refuse new work and serve the rest.
+    pub fn drain(&self) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).draining = true;
+        self.mailboxes.iter().for_each(|mailbox| mailbox.order(Mail::Drain));
+    }
+
+    /// Tells every shard to close its connections and end.
+    pub fn stop(&self) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.order(Mail::Stop));
+    }
+
+    /// Waits for the shards to end.
+    pub fn join(self) {
+        for shard in self.shards {
+            // A shard that panicked was reported and restarted by its supervisor.
+            let _ = shard.join();
+        }
+    }
+}
+
+/// What all shards of a node share.
+struct NodeParts<M> {
+    machines: M,
+    mailboxes: Arc<Vec<Mailbox>>,
+    clock: Clock,
+    quota: Arc<Quota>,
+    telemetry: Arc<Telemetry>,
+    current: Arc<Mutex<Current>>,
+    token_key: [u8; 32],
+}
+
+/// How long a shard that keeps failing waits before the next attempt.
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Runs one shard, and again after a panic: the other shards go on, its listeners stay bound, its
+/// connections are closed.
+fn supervise<M: Machines>(node: &NodeParts<M>, shard: ShardId, sockets: ShardSockets, letters: &Letters) {
+    pin(shard);
+    let listeners = Arc::new(sockets.listeners);
+    let mut pause = Duration::from_millis(10);
+    loop {
+        let bank = node.telemetry.open_bank();
+        let points = (sockets.sip.clone(), sockets.msrp.clone());
+        let run = || run_shard(node, shard, points, &sockets.datagrams, &listeners, letters, &bank);
+        let ended = catch_unwind(AssertUnwindSafe(run));
+        node.telemetry.close_bank(&bank);
+        match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => tracing::error!(shard = shard.0, %error, "shard failed, starting it again"),
+            Err(_) => tracing::error!(shard = shard.0, "shard panicked, starting it again"),
+        }
+        node.telemetry.node.row(&node::SHARD_RESTARTS)[0].add(1);
+        thread::sleep(pause);
+        pause = (pause * 2).min(RESTART_PAUSE_MAX);
+    }
+}
+
+fn run_shard<M: Machines>(
+    node: &NodeParts<M>,
+    shard: ShardId,
+    (sip, msrp): (Vec<edge::api::SipPoint>, Vec<edge::api::MsrpPoint>),
+    datagrams: &[DatagramSocket],
+    listeners: &Arc<Vec<Listener>>,
+    letters: &Letters,
+    bank: &Arc<telemetry::Bank>,
+) -> io::Result<()> {
+    let Current { config, material, draining } =
+        node.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let datagrams = datagrams
+        .iter()
+        .map(|d| Ok(DatagramSocket { socket: d.socket.try_clone()?, realm: d.realm }))
+        .collect::<io::Result<Vec<_>>>()?;
+    let context = ShardContext { shard, sip, msrp, token_key: node.token_key, seed: random()? };
+    let (edge, relay) = node.machines.build(&config, context);
+    let io = Io::new(config, material, Arc::clone(&node.quota), datagrams, node.clock.now())?;
+    let parts = Parts {
+        io,
+        listeners: Arc::clone(listeners),
+        letters: letters.clone(),
+        mailboxes: Arc::clone(&node.mailboxes),
+        clock: node.clock,
+        bank: Arc::clone(bank),
+    };
+    if draining && let Some(mailbox) = node.mailboxes.get(usize::from(shard.0)) {
+        mailbox.post(Mail::Drain);
+    }
+    Shard::new(parts, edge, relay)?.run()
+}
+
+/// Binds the thread to the core that stands at its number among those the process may use.
+fn pin(shard: ShardId) {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else {
+        return;
+    };
+    let cores: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|c| allowed.is_set(*c)).collect();
+    // More shards than cores: the scheduler does better.
+    if let Some(core) = cores.get(usize::from(shard.0)) {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(*core);
+        let _ = rustix::thread::sched_setaffinity(None, &set);
+    }
+}
+
+fn random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system has no randomness"))?;
+    Ok(bytes)
+}
+
+fn addresses(shards: &[ShardSockets]) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for (at, sockets) in shards.iter().enumerate() {
+        let shard = ShardId(u16::try_from(at).unwrap_or(u16::MAX));
+        for point in sockets.sip.iter().filter(|p| p.socket.is_some()) {
+            let (realm, transport, bound) = (point.realm, point.transport, point.bound);
+            addresses.push(Address { shard, protocol: Protocol::Sip, realm, transport, bound });
+        }
+        for l in &sockets.listeners {
+            let (protocol, realm, transport, bound) = (l.protocol, l.realm, l.transport, l.bound);
+            addresses.push(Address { shard, protocol, realm, transport, bound });
+        }
+    }
+    addresses
+}
+
+/// Keys whose change a running node cannot follow.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    let mut differs = |key, differs: bool| {
+        if differs {
+            keys.push(key);
+        }
+    };
+    differs("node.shards", old.node.shards != new.node.shards);
+    differs("node.name", old.node.name != new.node.name);
+    differs("admin.listen", old.admin.listen != new.admin.listen);
+    differs("log", old.log.level != new.log.level || old.log.format != new.log.format);
+    let (a, b) = (&old.realm, &new.realm);
+    differs("realm.access.host", a.access.host != b.access.host);
+    differs("realm.access.sip", a.access.sip != b.access.sip);
+    differs("realm.access.msrp", a.access.msrp != b.access.msrp);
+    let media = |r: &config::RealmConfig| (r.media_address, r.media_address_v6);
+    differs("realm.access.media_address", media(&a.access) != media(&b.access));
+    differs("realm.core.host", a.core.host != b.core.host);
+    differs("realm.core.sip", a.core.sip != b.core.sip);
+    differs("realm.core.msrp", a.core.msrp != b.core.msrp);
+    differs("realm.core.media_address", media(&a.core) != media(&b.core));
+    keys
+}

@@ -1,0 +1,450 @@
+//! One shard: one thread, one epoll loop, one signalling machine and one relay.
+//!
+//! ```text
+//! epoll ─▶ accept / read / datagram / mail / alarm ─▶ machine.handle(…) ─▶ outbox ─▶ writev, sendto, …
+//!             └───────────── settle(): tell what happened meanwhile, until nothing is left ─────────┘
+//! ```
+//! No packet hops through a task or a channel: it is handled where it was read, in the buffer it was
+//! read into. Everything ready is worked off per wake-up, each connection with at most one buffer, so
+//! a file transfer never holds up a chat line; TLS handshakes come last and have a budget.
+
+mod accept;
+mod drain;
+
+use crate::bind::{DatagramSocket, Listener, Protocol};
+use crate::clock::Clock;
+use crate::conn::Stage;
+use crate::io::{Got, Heard, Io, READ_BYTES, must_register};
+use crate::machine::{Relaying, Signalling};
+use crate::mailbox::{Letters, Mail, Mailbox};
+use crate::records::Records;
+use crate::wheel::Alarm;
+use core::time::Duration;
+use edge::api::{Event, Outbox};
+use media::command::{MediaCommand, MediaNotice};
+use media::relay;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::net::RecvFlags;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use telemetry::{Bank, flow};
+use wire::{CloseReason, Instant, NetEvent, SocketId, StreamId};
+
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 256;
+/// A server handshake costs ~90 µs: so many a turn delay the others by less than a millisecond.
+const HANDSHAKES_PER_TURN: usize = 8;
+/// Datagrams taken from one socket in a turn.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// Mail read in a turn.
+const LETTERS_PER_TURN: usize = 256;
+/// How often counters reach the bank.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+
+/// What a shard is made of, beside its machines.
+pub(crate) struct Parts {
+    pub(crate) io: Io,
+    pub(crate) listeners: Arc<Vec<Listener>>,
+    pub(crate) letters: Letters,
+    /// Of every shard, by number.
+    pub(crate) mailboxes: Arc<Vec<Mailbox>>,
+    pub(crate) clock: Clock,
+    pub(crate) bank: Arc<Bank>,
+}
+
+pub(crate) struct Shard<S, R> {
+    io: Io,
+    listeners: Arc<Vec<Listener>>,
+    letters: Letters,
+    mailboxes: Arc<Vec<Mailbox>>,
+    clock: Clock,
+    bank: Arc<Bank>,
+    edge: S,
+    relay: R,
+    edge_out: Outbox,
+    relay_out: relay::Outbox,
+    commands: VecDeque<MediaCommand>,
+    notices: VecDeque<MediaNotice>,
+    records: Records,
+    hot: Vec<u8>,
+    plain: Vec<u8>,
+    events: Vec<epoll::Event>,
+    /// Connections in their handshake that have something to read this turn.
+    shaking: Vec<StreamId>,
+    rung: Vec<Alarm>,
+    /// Given up when the process runs out of descriptors, so that a connection can be refused at all.
+    spare: Option<OwnedFd>,
+    publish_at: Instant,
+    stopping: bool,
+}
+
+/// Words of epoll with generation 0 are fixed sockets: the upper half is 0, these are the lower halves.
+const MAIL: u64 = 0;
+const LISTENERS: u64 = 1;
+const DATAGRAMS: u64 = 1 << 16;
+
+impl<S: Signalling, R: Relaying> Shard<S, R> {
+    pub(crate) fn new(parts: Parts, edge: S, relay: R) -> io::Result<Self> {
+        let Parts { io, listeners, letters, mailboxes, clock, bank } = parts;
+        let add = |socket: &OwnedFd, word: u64| {
+            epoll::add(&io.epoll, socket, EventData::new_u64(word), EventFlags::IN)
+        };
+        add(letters.wake(), MAIL)?;
+        for (i, listener) in listeners.iter().enumerate() {
+            add(&listener.socket, LISTENERS + i as u64)?;
+        }
+        for (i, DatagramSocket { socket, .. }) in io.datagrams.iter().enumerate() {
+            add(socket, DATAGRAMS + i as u64)?;
+        }
+        let records = Records::new(io.config.log.repeats_per_second_max);
+        Ok(Self {
+            listeners,
+            letters,
+            mailboxes,
+            clock,
+            bank,
+            edge,
+            relay,
+            edge_out: Outbox::default(),
+            relay_out: relay::Outbox::default(),
+            commands: VecDeque::new(),
+            notices: VecDeque::new(),
+            records,
+            // Room for a rest of TLS ciphertext in front of what is read.
+            hot: vec![0; 2 * READ_BYTES],
+            plain: Vec::with_capacity(READ_BYTES),
+            events: Vec::with_capacity(EVENTS_MAX),
+            shaking: Vec::new(),
+            rung: Vec::new(),
+            spare: accept::spare(),
+            publish_at: io.now,
+            stopping: false,
+            io,
+        })
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        while !self.stopping {
+            self.wait()?;
+            let woke_at = self.clock.now();
+            self.io.now = woke_at;
+            self.turn();
+            self.io.counters.turns += 1;
+            let busy = self.clock.now().since(woke_at);
+            self.io.counters.busy_micros += u64::try_from(busy.as_micros()).unwrap_or(0);
+        }
+        self.io.close_all();
+        self.publish();
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let now = self.clock.now();
+        let deadline = [self.edge.next_deadline(), self.relay.next_deadline(), self.io.wheel.next_deadline()]
+            .into_iter()
+            .flatten()
+            .fold(self.publish_at, Instant::min);
+        let timeout = rustix::event::Timespec::try_from(deadline.since(now)).unwrap_or_default();
+        self.events.clear();
+        // epoll counts in milliseconds and rounds up (rustix): a timer is late by less than one.
+        match epoll::wait(&self.io.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn turn(&mut self) {
+        let events = core::mem::take(&mut self.events);
+        for event in &events {
+            let (flags, data) = (event.flags, event.data);
+            self.on_event(flags, data.u64());
+        }
+        self.events = events;
+        self.shake_hands();
+        self.ring();
+        if self.io.now >= self.publish_at {
+            self.publish();
+        }
+    }
+
+    fn on_event(&mut self, flags: EventFlags, word: u64) {
+        if word >> 32 == 0 {
+            match word {
+                MAIL => self.read_mail(),
+                LISTENERS..DATAGRAMS => self.accept((word - LISTENERS) as usize),
+                _ => self.read_datagrams((word - DATAGRAMS) as usize),
+            }
+            return;
+        }
+        let id = StreamId { slot: word as u32, generation: (word >> 32) as u32 };
+        let Some(conn) = self.io.conns.get(id) else {
+            return; // closed earlier in this turn
+        };
+        match conn.stage {
+            Stage::Connecting { .. } => self.io.on_connected(id),
+            Stage::Handshaking { .. } => {
+                if flags.contains(EventFlags::OUT) {
+                    self.io.on_writable(id);
+                }
+                self.shaking.push(id);
+            }
+            _ => {
+                if flags.contains(EventFlags::OUT) {
+                    self.io.on_writable(id);
+                }
+                // An error or a hang-up is learnt by reading, also when reading is paused: epoll would
+                // report it for ever.
+                if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+                    self.read(id);
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// Handshakes come after everything else; who does not get a turn is reported again by epoll.
+    fn shake_hands(&mut self) {
+        let mut shaking = core::mem::take(&mut self.shaking);
+        for id in shaking.drain(..).take(HANDSHAKES_PER_TURN) {
+            self.read(id);
+            self.settle();
+        }
+        self.shaking = shaking;
+    }
+
+    fn read(&mut self, id: StreamId) {
+        let mut hot = core::mem::take(&mut self.hot);
+        let mut plain = core::mem::take(&mut self.plain);
+        plain.clear();
+        let got = self.io.read(id, &mut hot, &mut plain);
+        match got {
+            Got::Nothing => {}
+            Got::Raw(count) => self.deliver(id, hot.get(..count).unwrap_or_default()),
+            Got::Plain | Got::Last => {
+                // The handshake may have ended with this very read: the machine hears of that first.
+                self.settle();
+                self.deliver(id, &plain);
+            }
+        }
+        if got == Got::Last {
+            self.io.on_peer_closed(id);
+        }
+        self.hot = hot;
+        self.plain = plain;
+    }
+
+    fn deliver(&mut self, id: StreamId, bytes: &[u8]) {
+        let Some(conn) = self.io.conns.get(id).filter(|conn| conn.is_open()) else {
+            return;
+        };
+        match conn.kind.protocol {
+            Protocol::Sip => self.tell_edge(Event::Net(NetEvent::StreamBytes { stream: id, bytes })),
+            Protocol::Msrp => self.tell_relay(relay::Event::Bytes { conn: id, bytes }, bytes),
+        }
+        self.settle();
+    }
+
+    fn read_datagrams(&mut self, at: usize) {
+        let mut hot = core::mem::take(&mut self.hot);
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Some(socket) = self.io.datagrams.get(at) else {
+                break;
+            };
+            let realm = socket.realm;
+            let (count, source) = match rustix::net::recvfrom(&socket.socket, &mut hot[..], RecvFlags::DONTWAIT) {
+                Ok((count, _, Some(source))) => (count, source),
+                // An error of an earlier datagram (ICMP) is told here; it says nothing about the next.
+                Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::HOSTUNREACH) => continue,
+                _ => break,
+            };
+            let Ok(source) = source.try_into() else {
+                continue;
+            };
+            self.io.counters.on_datagram(crate::counters::Way::In, realm, count);
+            let socket = SocketId(u16::try_from(at).unwrap_or(u16::MAX));
+            let bytes = hot.get(..count).unwrap_or_default();
+            self.tell_edge(Event::Net(NetEvent::Datagram { socket, source, bytes }));
+            self.settle();
+        }
+        self.hot = hot;
+    }
+
+    fn read_mail(&mut self) {
+        self.letters.hear();
+        for _ in 0..LETTERS_PER_TURN {
+            let Some(mail) = self.letters.next() else {
+                return;
+            };
+            match mail {
+                Mail::Handover { realm, transport, source, bytes } => {
+                    self.tell_edge(Event::Handover { realm, transport, source, bytes: &bytes });
+                }
+                Mail::Config(config, material) => {
+                    self.io.config = Arc::clone(&config);
+                    self.io.material = material;
+                    self.records = Records::new(config.log.repeats_per_second_max);
+                    self.tell_edge(Event::Config(config));
+                }
+                Mail::Drain => {
+                    self.io.counters.draining = 1;
+                    self.tell_edge(Event::Drain);
+                }
+                Mail::Stop => {
+                    self.stopping = true;
+                    return;
+                }
+            }
+            self.settle();
+        }
+        // More is waiting: come back after the others had their turn.
+        self.letters.wake_again();
+    }
+
+    /// Alarms of the machines and of the connections.
+    fn ring(&mut self) {
+        let now = self.io.now;
+        if self.edge.next_deadline().is_some_and(|at| at <= now) {
+            let mut out = core::mem::take(&mut self.edge_out);
+            self.edge.handle_deadline(now, &mut out);
+            self.drain_edge(out);
+            self.settle();
+        }
+        if self.relay.next_deadline().is_some_and(|at| at <= now) {
+            let mut out = core::mem::take(&mut self.relay_out);
+            self.relay.handle_deadline(now, &mut out);
+            self.drain_relay(out, &[]);
+            self.settle();
+        }
+        let mut rung = core::mem::take(&mut self.rung);
+        self.io.rung(&mut rung);
+        for alarm in rung.drain(..) {
+            self.on_alarm(alarm.id);
+        }
+        self.rung = rung;
+        self.settle();
+    }
+
+    fn on_alarm(&mut self, id: StreamId) {
+        if !self.io.is_due(id) {
+            return;
+        }
+        let now = self.io.now;
+        let idle_max = self.io.conns.get(id).and_then(|conn| self.io.idle_max(&conn.kind));
+        let unregistered_max = self.io.config.timers.unregistered_idle();
+        let Some(conn) = self.io.conns.get_mut(id) else {
+            return;
+        };
+        match conn.stage {
+            Stage::Connecting { .. } | Stage::Lingering { .. } => self.io.fail(id, CloseReason::Failed),
+            Stage::Handshaking { .. } => {
+                self.io.fail_as(id, CloseReason::TlsFailed, flow::REASON_HANDSHAKE_TIMEOUT);
+            }
+            Stage::Open => {
+                if idle_max.is_some_and(|max| conn.active_at + max <= now) {
+                    self.io.close(id, CloseReason::Idle);
+                    return;
+                }
+                if must_register(&conn.kind) && conn.trusted_at + unregistered_max <= now {
+                    if !self.edge.is_registered(id) {
+                        self.io.close_as(id, CloseReason::Idle, flow::REASON_UNREGISTERED);
+                        return;
+                    }
+                    conn.trusted_at = now;
+                    conn.permit.trust();
+                }
+                self.io.arm(id);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.publish_at = self.io.now + PUBLISH_EVERY;
+        self.io.counters.lines_suppressed = self.records.suppressed();
+        self.io.counters.publish(&self.bank);
+        self.edge.publish(&self.bank);
+        self.relay.publish(&self.bank);
+    }
+
+    /// Tells the machines what happened while they were busy, until nothing is left to tell.
+    fn settle(&mut self) {
+        loop {
+            if let Some(command) = self.commands.pop_front() {
+                self.tell_relay(relay::Event::Command(command), &[]);
+            } else if let Some(notice) = self.notices.pop_front() {
+                self.tell_edge(Event::Media(notice));
+            } else if let Some(heard) = self.io.heard.pop_front() {
+                self.tell(heard);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self, heard: Heard) {
+        match heard {
+            Heard::Opened(id) => self.tell_opened(id),
+            Heard::Closed(stream, Protocol::Sip, reason) => {
+                self.tell_edge(Event::Net(NetEvent::StreamClosed { stream, reason }));
+            }
+            Heard::Closed(conn, Protocol::Msrp, _) => self.tell_relay(relay::Event::Closed { conn }, &[]),
+            Heard::Unreachable(hop) => self.tell_edge(Event::Net(NetEvent::PeerUnreachable {
+                realm: hop.realm,
+                transport: hop.transport,
+                peer: hop.peer,
+            })),
+            Heard::DialFailed { id, realm } => self.tell_relay(relay::Event::DialFailed { id, realm }, &[]),
+            Heard::Queued(conn) => {
+                let waiting = self.io.conns.get(conn).filter(|c| c.is_open()).map_or(0, |c| c.queue.len());
+                if waiting > 0 {
+                    self.tell_relay(relay::Event::Queued { conn, bytes: waiting }, &[]);
+                }
+            }
+            Heard::Drained(conn) => {
+                if self.io.conns.get(conn).is_some_and(|c| c.is_open()) {
+                    self.tell_relay(relay::Event::Drained { conn }, &[]);
+                }
+            }
+        }
+    }
+
+    fn tell_opened(&mut self, id: StreamId) {
+        // Gone again already: its end is told next, and the machine may ignore an id it never met.
+        let Some(conn) = self.io.conns.get(id) else {
+            return;
+        };
+        let (kind, local, peer) = (conn.kind, conn.local, conn.peer);
+        match kind.protocol {
+            Protocol::Sip => self.tell_edge(Event::Net(NetEvent::StreamOpened {
+                stream: id,
+                realm: kind.realm,
+                transport: kind.transport,
+                local,
+                peer,
+            })),
+            Protocol::Msrp => {
+                let dialled_for = match kind.opened_by {
+                    crate::conn::OpenedBy::Media(media) => Some(media),
+                    _ => None,
+                };
+                let opened = relay::Event::Opened { conn: id, realm: kind.realm, local, peer, dialled_for };
+                self.tell_relay(opened, &[]);
+            }
+        }
+    }
+
+    fn tell_edge(&mut self, event: Event<'_>) {
+        let mut out = core::mem::take(&mut self.edge_out);
+        self.edge.handle(event, self.io.now, &mut out);
+        self.drain_edge(out);
+    }
+
+    fn tell_relay(&mut self, event: relay::Event<'_>, input: &[u8]) {
+        let mut out = core::mem::take(&mut self.relay_out);
+        self.relay.handle(event, self.io.now, &mut out);
+        self.drain_relay(out, input);
+    }
+}
