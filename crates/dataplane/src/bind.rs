@@ -106,13 +106,14 @@ fn bind_msrp(config: &Config, realm: Realm, i: usize, shards: &mut [ShardSockets
     };
     for (at, shard) in shards.iter_mut().enumerate() {
         let place = offset(listener.bind, at);
-        let (socket, bound) = open(place, listener.transport, config.msrp.socket_buffer_bytes).map_err(
-            |error| StartError::Bind {
-                key: format!("realm.{}.msrp[{i}].bind", realm.label()),
-                address: place,
-                error,
-            },
-        )?;
+        let (socket, bound) =
+            open(place, listener.transport, config.msrp.socket_buffer_bytes).map_err(|error| {
+                StartError::Bind {
+                    key: format!("realm.{}.msrp[{i}].bind", realm.label()),
+                    address: place,
+                    error,
+                }
+            })?;
         let ip = match settings.media_address_v6 {
             Some(v6) if bound.is_ipv6() => IpAddr::V6(v6),
             _ => IpAddr::V4(settings.media_address),
@@ -140,12 +141,18 @@ fn advertised(realm: &RealmConfig, host: Option<&str>, bound: SocketAddr) -> Str
         Some(host) => host.to_owned(),
         None => match realm.host.parse::<IpAddr>() {
             // An address of the other family would lead peers astray.
-            Ok(ip) if ip.is_ipv4() != bound.is_ipv4() && !bound.ip().is_unspecified() => bound.ip().to_string(),
+            Ok(ip) if ip.is_ipv4() != bound.is_ipv4() && !bound.ip().is_unspecified() => {
+                bound.ip().to_string()
+            }
             _ => realm.host.clone(),
         },
     };
     let port = bound.port();
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// The kernel cuts it to `net.core.somaxconn`; a registration storm fills any smaller one.
@@ -176,7 +183,8 @@ fn open(address: SocketAddr, transport: Transport, buffer_bytes: usize) -> io::R
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
     }
-    let bound = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))?;
+    let bound =
+        socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))?;
     Ok((socket.into(), bound))
 }
 

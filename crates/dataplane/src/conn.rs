@@ -69,6 +69,8 @@ pub(crate) struct Conn {
     pub(crate) write_closed: bool,
     /// When something last came in (or, on the core side, went out).
     pub(crate) active_at: Instant,
+    /// The machine asked not to close it for idleness before.
+    pub(crate) hold_until: Instant,
     /// When it last carried a registration.
     pub(crate) trusted_at: Instant,
     /// The time of its alarm in the wheel.

@@ -7,6 +7,7 @@
 //! It knows sockets and TLS and not one SIP rule.
 
 mod bind;
+mod brain;
 mod clock;
 mod conn;
 mod counters;
@@ -22,6 +23,7 @@ pub mod tls;
 mod wheel;
 
 pub use bind::Protocol;
+pub use brain::Gatehouse;
 pub use clock::Clock;
 pub use error::{StartError, TlsError};
 pub use machine::{Machines, Relaying, Signalling};

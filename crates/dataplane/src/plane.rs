@@ -1,6 +1,7 @@
 //! Starts, watches over and stops the shards.
 
 use crate::bind::{DatagramSocket, Listener, Protocol, ShardSockets, bind_all};
+use crate::brain::Gatehouse;
 use crate::clock::Clock;
 use crate::error::StartError;
 use crate::io::Io;
@@ -55,6 +56,14 @@ pub struct Address {
 }
 
 impl Dataplane {
+    /// Starts a node with the edge and the MSRP relay on every shard.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with).
+    pub fn start(config: Arc<Config>, telemetry: Arc<Telemetry>) -> Result<Self, StartError> {
+        Self::start_with(config, telemetry, Gatehouse)
+    }
+
     /// Binds every address, then starts one thread for each shard.
     ///
     /// # Errors
@@ -123,16 +132,17 @@ impl Dataplane {
     /// # Errors
     /// If TLS material cannot be loaded; everything stays as it was.
     pub fn reload(&self, config: Arc<Config>) -> Result<Vec<&'static str>, StartError> {
-        let loaded = Material::load(&config).inspect_err(|_| self.telemetry.node.row(&node::RELOADS)[1].add(1));
+        let loaded =
+            Material::load(&config).inspect_err(|_| self.telemetry.node.row(&node::RELOADS)[1].add(1));
         let material = Arc::new(loaded?);
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = needs_restart(&current.config, &config);
-        current.config = Arc::clone(&config);
-        current.material = Arc::clone(&material);
-        drop(current);
         for mailbox in self.mailboxes.iter() {
             mailbox.order(Mail::Config(Arc::clone(&config), Arc::clone(&material)));
         }
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = needs_restart(&current.config, &config);
+        current.config = config;
+        current.material = material;
+        drop(current);
         self.telemetry.node.row(&node::RELOADS)[0].add(1);
         Ok(later)
     }

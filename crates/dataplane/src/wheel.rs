@@ -31,7 +31,11 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), tick: now.as_micros() >> TICK_BITS, first: u64::MAX }
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            tick: now.as_micros() >> TICK_BITS,
+            first: u64::MAX,
+        }
     }
 
     /// Sets an alarm; it rings at `at` or up to one tick later.

@@ -146,6 +146,12 @@ impl Edge {
         self.config = config;
     }
 
+    /// Whether a binding was registered over `stream`: the shell keeps such a connection longer.
+    #[must_use]
+    pub fn is_registered(&self, stream: StreamId) -> bool {
+        !self.flows.bindings(crate::token::FlowPath::Stream(stream)).is_empty()
+    }
+
     /// When to call [`handle_deadline`](Self::handle_deadline), and why; it may lie in the past.
     #[must_use]
     pub fn next_deadline(&self) -> Option<(Instant, Reason)> {

@@ -36,14 +36,8 @@ impl Cell {
 
 impl Default for Bank {
     fn default() -> Self {
-        let count = FAMILIES
-            .iter()
-            .flat_map(|area| area.iter())
-            .map(|f| f.len())
-            .sum();
-        Self {
-            cells: core::iter::repeat_with(Cell::default).take(count).collect(),
-        }
+        let count = FAMILIES.iter().flat_map(|area| area.iter()).map(|f| f.len()).sum();
+        Self { cells: core::iter::repeat_with(Cell::default).take(count).collect() }
     }
 }
 

@@ -29,9 +29,7 @@ enum Series {
 
 impl core::fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Telemetry")
-            .field("series", &self.series.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Telemetry").field("series", &self.series.len()).finish_non_exhaustive()
     }
 }
 
@@ -44,11 +42,8 @@ impl Default for Telemetry {
         for family in FAMILIES.iter().flat_map(|area| area.iter()) {
             describe(&recorder, family);
             for cell in 0..family.len() {
-                let labels: Vec<Label> = family
-                    .values(cell)
-                    .into_iter()
-                    .map(|(k, v)| Label::from_static_parts(k, v))
-                    .collect();
+                let labels: Vec<Label> =
+                    family.values(cell).into_iter().map(|(k, v)| Label::from_static_parts(k, v)).collect();
                 let key = Key::from_parts(family.name, labels);
                 series.push(match family.kind {
                     Kind::Counter => Series::Counter(recorder.register_counter(&key, &metadata)),
@@ -57,16 +52,8 @@ impl Default for Telemetry {
             }
         }
         let node = Arc::new(Bank::default());
-        let inner = Inner {
-            banks: vec![Arc::clone(&node)],
-            carried: vec![0; series.len()],
-        };
-        Self {
-            node,
-            inner: Mutex::new(inner),
-            series,
-            handle,
-        }
+        let inner = Inner { banks: vec![Arc::clone(&node)], carried: vec![0; series.len()] };
+        Self { node, inner: Mutex::new(inner), series, handle }
     }
 }
 
@@ -119,11 +106,8 @@ impl Telemetry {
     #[must_use]
     pub fn sum(&self, family: &'static Family, cell: usize) -> u64 {
         let inner = self.inner();
-        let live = inner
-            .banks
-            .iter()
-            .filter_map(|bank| bank.row(family).get(cell))
-            .map(crate::bank::Cell::value);
+        let live =
+            inner.banks.iter().filter_map(|bank| bank.row(family).get(cell)).map(crate::bank::Cell::value);
         let mut start = 0;
         for known in FAMILIES.iter().flat_map(|area| area.iter()) {
             if core::ptr::eq(*known, family) {
@@ -148,11 +132,9 @@ impl Telemetry {
         }
         if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
             // The listing itself holds one descriptor.
-            self.node
-                .set(&node::DESCRIPTORS, [(entries.count() as u64).saturating_sub(1)]);
+            self.node.set(&node::DESCRIPTORS, [(entries.count() as u64).saturating_sub(1)]);
         }
-        self.node
-            .set(&node::LOG_LINES_DROPPED, [crate::logs::lines_dropped()]);
+        self.node.set(&node::LOG_LINES_DROPPED, [crate::logs::lines_dropped()]);
     }
 }
 
@@ -201,18 +183,10 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(
-            text.contains("# HELP gatehouse_flow_connections Connections that are open.\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("# TYPE gatehouse_flow_connections gauge\n"),
-            "{text}"
-        );
-        let resident = text
-            .lines()
-            .find(|l| l.starts_with("gatehouse_process_resident_memory_bytes"))
-            .unwrap();
+        assert!(text.contains("# HELP gatehouse_flow_connections Connections that are open.\n"), "{text}");
+        assert!(text.contains("# TYPE gatehouse_flow_connections gauge\n"), "{text}");
+        let resident =
+            text.lines().find(|l| l.starts_with("gatehouse_process_resident_memory_bytes")).unwrap();
         assert!(!resident.ends_with(" 0"), "{resident}");
     }
 }

@@ -66,20 +66,11 @@ impl Family {
 }
 
 /// The side of the edge; cells in the order of [`realm_cell`].
-pub const REALM: Label = Label {
-    name: "realm",
-    values: &["access", "core"],
-};
+pub const REALM: Label = Label { name: "realm", values: &["access", "core"] };
 /// The transport; cells in the order of [`transport_cell`].
-pub const TRANSPORT: Label = Label {
-    name: "transport",
-    values: &["udp", "tcp", "tls"],
-};
+pub const TRANSPORT: Label = Label { name: "transport", values: &["udp", "tcp", "tls"] };
 /// Which way, as seen from the edge.
-pub const DIRECTION: Label = Label {
-    name: "direction",
-    values: &["in", "out"],
-};
+pub const DIRECTION: Label = Label { name: "direction", values: &["in", "out"] };
 
 /// Where `realm` stands in [`REALM`].
 #[must_use]
@@ -146,12 +137,7 @@ mod tests {
         assert_eq!(names.len(), count, "two metrics bear one name");
         for family in all() {
             assert!(family.name.starts_with("gatehouse_"), "{}", family.name);
-            assert_eq!(
-                family.name.ends_with("_total"),
-                family.kind == Kind::Counter,
-                "{}",
-                family.name
-            );
+            assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
             assert!(family.help.ends_with('.'), "{}", family.name);
             assert!(family.len() <= 512, "{} has {} series", family.name, family.len());
         }

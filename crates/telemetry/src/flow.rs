@@ -3,14 +3,8 @@
 use crate::family::{DIRECTION, Label, REALM, TRANSPORT, families};
 use wire::CloseReason;
 
-const PROTOCOL: Label = Label {
-    name: "protocol",
-    values: &["sip", "msrp"],
-};
-const OPENED_BY: Label = Label {
-    name: "opened_by",
-    values: &["peer", "edge"],
-};
+const PROTOCOL: Label = Label { name: "protocol", values: &["sip", "msrp"] };
+const OPENED_BY: Label = Label { name: "opened_by", values: &["peer", "edge"] };
 const REASON: Label = Label {
     name: "reason",
     values: &[
@@ -26,27 +20,12 @@ const REASON: Label = Label {
 };
 const REFUSED: Label = Label {
     name: "cause",
-    values: &[
-        "connections_max",
-        "source_max",
-        "handshakes_max",
-        "no_descriptor",
-        "draining",
-        "failed",
-    ],
+    values: &["connections_max", "source_max", "handshakes_max", "no_descriptor", "draining", "failed"],
 };
-const HANDSHAKE: Label = Label {
-    name: "result",
-    values: &["ok", "failed", "timeout"],
-};
-const VERSION: Label = Label {
-    name: "version",
-    values: &["1.2", "1.3"],
-};
-const DROPPED: Label = Label {
-    name: "cause",
-    values: &["buffers_full", "unreachable", "unknown_socket", "too_long"],
-};
+const HANDSHAKE: Label = Label { name: "result", values: &["ok", "failed", "timeout"] };
+const VERSION: Label = Label { name: "version", values: &["1.2", "1.3"] };
+const DROPPED: Label =
+    Label { name: "cause", values: &["buffers_full", "unreachable", "unknown_socket", "too_long"] };
 
 /// Where `reason` stands in the `reason` label of [`CLOSED`].
 #[must_use]

@@ -34,10 +34,7 @@ impl Repeats {
     /// For `kinds` kinds of lines, numbered from 0.
     #[must_use]
     pub fn new(kinds: usize, per_second_max: u32) -> Self {
-        Self {
-            per_second_max,
-            kinds: vec![Kind::default(); kinds].into(),
-        }
+        Self { per_second_max, kinds: vec![Kind::default(); kinds].into() }
     }
 
     /// Decides on one line of `kind`; a kind out of range is always written.
@@ -55,9 +52,7 @@ impl Repeats {
             return Verdict::Suppress;
         }
         kind.lines += 1;
-        Verdict::Write {
-            suppressed: core::mem::take(&mut kind.suppressed),
-        }
+        Verdict::Write { suppressed: core::mem::take(&mut kind.suppressed) }
     }
 }
 
@@ -71,16 +66,9 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1_000);
         let verdicts: Vec<_> = (0..5).map(|i| repeats.admit(0, at(i))).collect();
         let write = Verdict::Write { suppressed: 0 };
-        assert_eq!(
-            verdicts,
-            [write, write, write, Verdict::Suppress, Verdict::Suppress]
-        );
+        assert_eq!(verdicts, [write, write, write, Verdict::Suppress, Verdict::Suppress]);
         assert_eq!(repeats.admit(1, at(999)), write);
         assert_eq!(repeats.admit(0, at(1_000)), Verdict::Write { suppressed: 2 });
-        assert_eq!(
-            repeats.admit(7, at(1_000)),
-            write,
-            "an unknown kind is not limited"
-        );
+        assert_eq!(repeats.admit(7, at(1_000)), write, "an unknown kind is not limited");
     }
 }

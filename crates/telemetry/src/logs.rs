@@ -39,9 +39,7 @@ pub fn start(level: &str, format: Format) -> io::Result<Guard> {
     let colours = io::IsTerminal::is_terminal(&io::stderr());
     let (writer, guard) = queue(io::stderr())?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = match format {
         Format::Text => builder.with_ansi(colours).finish().try_init(),
         Format::Json => builder.json().flatten_event(true).finish().try_init(),
@@ -72,16 +70,8 @@ enum Line {
 
 fn queue(sink: impl Write + Send + 'static) -> io::Result<(Lines, Guard)> {
     let (lines, queued) = bounded(LINES_QUEUED_MAX);
-    let writer = thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(move || write_out(&queued, sink))?;
-    Ok((
-        Lines(lines.clone()),
-        Guard {
-            lines,
-            writer: Some(writer),
-        },
-    ))
+    let writer = thread::Builder::new().name("log".to_owned()).spawn(move || write_out(&queued, sink))?;
+    Ok((Lines(lines.clone()), Guard { lines, writer: Some(writer) }))
 }
 
 fn write_out(queued: &Receiver<Line>, mut sink: impl Write) {
@@ -102,10 +92,7 @@ struct Lines(Sender<Line>);
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = OneLine<'a>;
     fn make_writer(&'a self) -> OneLine<'a> {
-        OneLine {
-            lines: &self.0,
-            text: Vec::with_capacity(256),
-        }
+        OneLine { lines: &self.0, text: Vec::with_capacity(256) }
     }
 }
 
@@ -157,11 +144,7 @@ mod tests {
     fn what_is_queued_is_written_before_the_guard_is_gone() {
         let sink = Shared::default();
         let (lines, guard) = queue(sink.clone()).unwrap();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_writer(lines)
-            .finish();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines).finish();
         tracing::subscriber::with_default(subscriber, || {
             for n in 0..100 {
                 tracing::warn!(cause = "flow_gone", call_id = "a@b", n, "rejected");
@@ -171,12 +154,7 @@ mod tests {
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 100);
         let last = text.lines().last().unwrap();
-        for part in [
-            "\"level\":\"WARN\"",
-            "\"cause\":\"flow_gone\"",
-            "\"call_id\":\"a@b\"",
-            "\"n\":99",
-        ] {
+        for part in ["\"level\":\"WARN\"", "\"cause\":\"flow_gone\"", "\"call_id\":\"a@b\"", "\"n\":99"] {
             assert!(last.contains(part), "{part} in {last}");
         }
     }

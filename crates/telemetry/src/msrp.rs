@@ -1,15 +1,25 @@
 //! The MSRP relay.
 
-use crate::family::{REALM, families};
+use crate::family::{Label, REALM, families};
 use crate::sip::CAUSE;
+
+const KIND: Label = Label { name: "kind", values: &["send", "other_request", "response"] };
 
 families! {
     SESSIONS = Gauge, "gatehouse_msrp_sessions", [],
         "MSRP sessions that are open.";
+    SESSIONS_OPENED = Counter, "gatehouse_msrp_sessions_opened_total", [],
+        "MSRP sessions opened.";
     RELAYED_BYTES = Counter, "gatehouse_msrp_relayed_bytes_total", [REALM],
-        "MSRP bytes relayed, by the side they came from.";
-    CHUNKS = Counter, "gatehouse_msrp_chunks_total", [REALM],
-        "MSRP requests and responses relayed, by the side they came from.";
-    REJECTS = Counter, "gatehouse_msrp_rejects_total", [CAUSE],
-        "MSRP requests refused and sessions or connections ended, by cause.";
+        "MSRP bytes relayed, heads included, by the side they came from.";
+    RELAYED = Counter, "gatehouse_msrp_relayed_chunks_total", [KIND],
+        "MSRP requests, chunk by chunk, and responses relayed.";
+    MESSAGES = Counter, "gatehouse_msrp_messages_total", [],
+        "Whole MSRP messages relayed.";
+    ANSWERS = Counter, "gatehouse_msrp_answers_total", [],
+        "MSRP responses that the relay made itself.";
+    PAUSES = Counter, "gatehouse_msrp_pauses_total", [],
+        "Times that reading from a connection was paused because the far side was slow or not there.";
+    CAUSES = Counter, "gatehouse_msrp_rejects_total", [CAUSE],
+        "MSRP requests refused or dropped, and sessions and connections ended, by cause.";
 }

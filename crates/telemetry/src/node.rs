@@ -2,10 +2,7 @@
 
 use crate::family::{Label, families};
 
-const RELOAD: Label = Label {
-    name: "result",
-    values: &["ok", "failed"],
-};
+const RELOAD: Label = Label { name: "result", values: &["ok", "failed"] };
 
 families! {
     SHARDS = Gauge, "gatehouse_shards", [],

@@ -24,15 +24,9 @@ const METHOD: Label = Label {
         "unknown",
     ],
 };
-const CLASS: Label = Label {
-    name: "class",
-    values: &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"],
-};
+const CLASS: Label = Label { name: "class", values: &["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"] };
 /// Every cause, in the order of [`Cause::ALL`].
-pub const CAUSE: Label = Label {
-    name: "cause",
-    values: &CAUSES,
-};
+pub const CAUSE: Label = Label { name: "cause", values: &CAUSES };
 const CAUSES: [&str; Cause::ALL.len()] = {
     let mut labels = [""; Cause::ALL.len()];
     let mut i = 0;
@@ -42,14 +36,8 @@ const CAUSES: [&str; Cause::ALL.len()] = {
     }
     labels
 };
-const KEEPALIVE: Label = Label {
-    name: "kind",
-    values: &["crlf", "rkeep", "stun"],
-};
-const EVENT: Label = Label {
-    name: "event",
-    values: &["opened", "refreshed", "ended"],
-};
+const KEEPALIVE: Label = Label { name: "kind", values: &["crlf", "rkeep", "stun"] };
+const EVENT: Label = Label { name: "event", values: &["opened", "refreshed", "ended"] };
 
 families! {
     REQUESTS = Counter, "gatehouse_sip_requests_total", [DIRECTION, REALM, METHOD],

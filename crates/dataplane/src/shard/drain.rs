@@ -31,6 +31,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     self.send(hop, span.of(bytes));
                 }
                 Action::Net(NetAction::Close { stream }) => self.io.close(stream, CloseReason::Local),
+                Action::HoldOpen { stream, at_least } => self.io.hold_open(stream, at_least),
                 Action::Media(command) => self.commands.push_back(command),
                 Action::Handover { shard, realm, transport, source, bytes: span } => {
                     let mail = Mail::Handover { realm, transport, source, bytes: span.of(bytes).into() };

@@ -255,12 +255,13 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 break;
             };
             let realm = socket.realm;
-            let (count, source) = match rustix::net::recvfrom(&socket.socket, &mut hot[..], RecvFlags::DONTWAIT) {
-                Ok((count, _, Some(source))) => (count, source),
-                // An error of an earlier datagram (ICMP) is told here; it says nothing about the next.
-                Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::HOSTUNREACH) => continue,
-                _ => break,
-            };
+            let (count, source) =
+                match rustix::net::recvfrom(&socket.socket, &mut hot[..], RecvFlags::DONTWAIT) {
+                    Ok((count, _, Some(source))) => (count, source),
+                    // An error of an earlier datagram (ICMP) is told here; it says nothing about the next.
+                    Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::HOSTUNREACH) => continue,
+                    _ => break,
+                };
             let Ok(source) = source.try_into() else {
                 continue;
             };
@@ -344,7 +345,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 self.io.fail_as(id, CloseReason::TlsFailed, flow::REASON_HANDSHAKE_TIMEOUT);
             }
             Stage::Open => {
-                if idle_max.is_some_and(|max| conn.active_at + max <= now) {
+                if idle_max.is_some_and(|max| (conn.active_at + max).max(conn.hold_until) <= now) {
                     self.io.close(id, CloseReason::Idle);
                     return;
                 }

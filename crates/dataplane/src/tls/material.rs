@@ -4,8 +4,8 @@ use super::crypto_provider;
 use crate::error::TlsError;
 use config::{Config, TlsVersion};
 use core::net::IpAddr;
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::NoServerSessionStorage;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, client::danger::ServerCertVerified,
@@ -47,7 +47,11 @@ impl Material {
     }
 
     /// How we call `peer`, and whom we expect there.
-    pub(crate) fn client(&self, realm: Realm, peer: IpAddr) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
+    pub(crate) fn client(
+        &self,
+        realm: Realm,
+        peer: IpAddr,
+    ) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
         let realm = self.realm(realm);
         let name = realm.server_name.clone().unwrap_or_else(|| ServerName::IpAddress(peer.into()));
         realm.client.clone().map(|client| (client, name))
@@ -114,7 +118,8 @@ fn load(config: &Config, realm: Realm) -> Result<RealmMaterial, TlsError> {
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unusable = |e: rustls_pki_types::pem::Error| format!("no usable certificate in {}: {e}", path.display());
+    let unusable =
+        |e: rustls_pki_types::pem::Error| format!("no usable certificate in {}: {e}", path.display());
     let chain: Vec<_> =
         CertificateDer::pem_file_iter(path).map_err(unusable)?.collect::<Result<_, _>>().map_err(unusable)?;
     if chain.is_empty() {

@@ -4,7 +4,7 @@ mod material;
 mod session;
 
 pub use material::Material;
-pub(crate) use session::{Outcome, Session};
+pub(crate) use session::Session;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::{Arc, OnceLock};

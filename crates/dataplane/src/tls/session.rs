@@ -12,8 +12,8 @@ use core::ops::DerefMut;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
-    UnbufferedStatus,
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
+    UnbufferedConnectionCommon, UnbufferedStatus,
 };
 use rustls::{ClientConfig, Error, ProtocolVersion, ServerConfig};
 use rustls_pki_types::ServerName;
@@ -219,6 +219,7 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, sealed: &mut Vec<u8>) {
     });
 }
 
+#[derive(Clone, Copy)]
 enum Seal<'a> {
     Data(&'a [u8]),
     Close,

@@ -1,0 +1,125 @@
+//! The sockets of one shard: sends, reads, opens and closes, and notes what the machines must hear.
+//!
+//! Nothing here calls a machine. What happened is put into `heard`; the shard tells the machines when
+//! no outbox is being drained, so that nothing is ever re-entered.
+
+mod close;
+mod open;
+mod receive;
+mod send;
+mod timers;
+
+use crate::bind::{DatagramSocket, Protocol, connect};
+use crate::conn::{Conn, Conns, Kind, OpenedBy, Queue, Stage};
+use crate::counters::{Counters, Way};
+use crate::quota::Quota;
+use crate::tls::{Material, Session};
+use crate::wheel::{Alarm, Wheel};
+use config::Config;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use telemetry::flow::{self, Refusal};
+use wire::{CloseReason, Instant, MediaId, Realm, SocketId, StreamId, Transport};
+
+/// What the machines must hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Opened(StreamId),
+    Closed(StreamId, Protocol, CloseReason),
+    Unreachable(Hop),
+    DialFailed {
+        id: MediaId,
+        realm: Realm,
+    },
+    /// Something is left in the queue after a write, of a connection of the relay.
+    Queued(StreamId),
+    /// The queue fell to the relay's low mark.
+    Drained(StreamId),
+}
+
+/// A peer of the outbound pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Hop {
+    pub(crate) realm: Realm,
+    pub(crate) transport: Transport,
+    pub(crate) peer: SocketAddr,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Nothing,
+    /// So many bytes at the start of the read buffer.
+    Raw(usize),
+    /// The plain buffer was filled.
+    Plain,
+    /// The plain buffer was filled, and the peer will send no more: close once it is delivered.
+    Last,
+}
+
+/// The read buffer: one for the shard, so it stays in the cache.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Io {
+    pub(crate) epoll: OwnedFd,
+    pub(crate) conns: Conns,
+    pub(crate) datagrams: Vec<DatagramSocket>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) material: Arc<Material>,
+    pub(crate) quota: Arc<Quota>,
+    pub(crate) counters: Counters,
+    pub(crate) wheel: Wheel,
+    pub(crate) heard: VecDeque<Heard>,
+    /// Streams we opened, by peer.
+    pool: HashMap<Hop, Vec<StreamId>>,
+    sealed: Vec<u8>,
+    gathered: Vec<u8>,
+    pub(crate) now: Instant,
+}
+
+impl Io {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        material: Arc<Material>,
+        quota: Arc<Quota>,
+        datagrams: Vec<DatagramSocket>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            conns: Conns::default(),
+            datagrams,
+            config,
+            material,
+            quota,
+            counters: Counters::default(),
+            wheel: Wheel::new(now),
+            heard: VecDeque::new(),
+            pool: HashMap::new(),
+            sealed: Vec::new(),
+            gathered: Vec::new(),
+            now,
+        })
+    }
+}
+
+/// Only UEs have to earn their connection, and only by SIP.
+pub(crate) fn must_register(kind: &Kind) -> bool {
+    kind.protocol == Protocol::Sip && kind.realm == Realm::Access
+}
+
+fn local_of(socket: &OwnedFd) -> Option<SocketAddr> {
+    rustix::net::getsockname(socket).ok()?.try_into().ok()
+}
+
+pub(crate) fn word(id: StreamId) -> EventData {
+    EventData::new_u64(u64::from(id.generation) << 32 | u64::from(id.slot))
+}
