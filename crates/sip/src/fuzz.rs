@@ -53,7 +53,12 @@ fn naive_lines(bytes: &[u8]) -> Result<Vec<&[u8]>, ()> {
     let mut start = 0;
     loop {
         let mut end = start;
-        while !matches!(bytes.get(end), None | Some(b'\r' | b'\n' | 0)) {
+        let stops = |at: usize| match bytes.get(at) {
+            None | Some(b'\r' | b'\n') => true,
+            Some(0) => at == start || bytes[at - 1] != b'\\',
+            Some(_) => false,
+        };
+        while !stops(end) {
             end += 1;
         }
         if bytes.get(end) != Some(&b'\r') || bytes.get(end + 1) != Some(&b'\n') {
@@ -300,7 +305,7 @@ pub fn uri(bytes: &[u8]) {
 /// A multipart body; its first line is the boundary.
 pub fn multipart(bytes: &[u8]) {
     let line = memchr::memchr(b'\n', bytes).unwrap_or(0);
-    let (boundary, body) = bytes.split_at(line);
+    let (boundary, body) = (&bytes[..line], bytes.get(line + 1..).unwrap_or_default());
     let mut at = 0;
     let mut count = 0;
     for part in parts::split(body, boundary) {

@@ -235,7 +235,8 @@ impl<'a> Parts<'a> {
         loop {
             let rest = self.bytes.get(start..self.end).unwrap_or_default();
             if let Some((len, closes)) = delimiter_len(rest, self.boundary) {
-                let lone_feed = start > self.at && self.bytes.get(start - 2) != Some(&b'\r');
+                let before_feed = start.checked_sub(2).and_then(|at| self.bytes.get(at));
+                let lone_feed = start > self.at && before_feed != Some(&b'\r');
                 if lone_feed {
                     return Err(Cause::BadMultipart);
                 }

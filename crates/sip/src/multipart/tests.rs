@@ -47,6 +47,7 @@ fn what_is_no_multipart_is_refused() {
         "--BY",
         "--BY\r\n",
         "--BY--\r\n",
+        "\n--BY\r\n\r\nx\r\n--BY--",
         "--BY\r\nContent-Type: a/b\r\n\r\nx\r\n--BY\r\n",
         "--BY\r\nContent-Type: a/b\r\n\r\nx\r\n--BY",
         "--BY\r\nno header\r\n\r\nx\r\n--BY--",

@@ -1,6 +1,6 @@
 //! When two URIs are the same: RFC 3261 §19.1.4, RFC 3966 §4.
 
-use super::{Scheme, Uri, ip, is_visual_separator, parse};
+use super::{Scheme, Uri, ip, is_stray, is_visual_separator, parse};
 use crate::unquote;
 
 /// Whether two URIs are equivalent.
@@ -200,7 +200,8 @@ fn is_reserved(byte: u8) -> bool {
 pub(super) fn push_unescaped(text: &[u8], out: &mut Vec<u8>) {
     const DIGITS: [u8; 16] = *b"0123456789ABCDEF";
     for unit in units(text) {
-        if unit.escaped || unit.byte <= b' ' || unit.byte == 0x7f {
+        // `<` comes only from an escape; undone, the key would be no URI (found by fuzzing).
+        if unit.escaped || is_stray(unit.byte) {
             let (high, low) = (unit.byte >> 4, unit.byte & 15);
             out.extend([b'%', DIGITS[high as usize], DIGITS[low as usize]]);
         } else {

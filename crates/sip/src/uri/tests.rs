@@ -242,4 +242,6 @@ fn keys_are_the_same_for_what_names_one_user() {
     assert_eq!(key("tel:+86-755(2000)"), "tel:+867552000");
     assert_eq!(key("+867552000"), "tel:+867552000");
     assert_eq!(key("sip:h"), "sip:h");
+    // What no URI may hold stays escaped.
+    assert_eq!(key("sip:%3ca%22%3E@h"), "sip:%3Ca%22%3E@h");
 }
