@@ -62,6 +62,9 @@ pub struct Dialog {
     pub tag: Box<[u8]>,
     /// Whether a 2xx to the INVITE passed.
     pub confirmed: bool,
+    /// It is over, and remembered until its INVITE is too: the 2xx may be repeated, and must not make
+    /// it anew.
+    pub ended: bool,
     /// Where requests to the callee go.
     pub callee_way: Way,
     /// Offer, answer and media sessions.
@@ -257,7 +260,7 @@ impl Call {
     /// The dialog with this callee tag.
     #[must_use]
     pub fn tagged(&self, tag: &[u8]) -> Option<&Dialog> {
-        self.dialogs.iter().find(|d| *d.tag == *tag)
+        self.dialogs.iter().find(|d| *d.tag == *tag && !d.ended)
     }
 
     /// The dialog with this number.
@@ -271,12 +274,13 @@ impl Call {
         self.dialogs.iter_mut().find(|d| d.number == number)
     }
 
-    /// The dialog with this callee tag, opened if it is new; `None` above [`DIALOGS_MAX`].
+    /// The dialog with this callee tag, opened if it is new; `None` if it has ended, or above
+    /// [`DIALOGS_MAX`].
     ///
     /// The first one takes over the sessions that were reserved with the offer.
     pub fn enter(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
         if let Some(at) = self.dialogs.iter().position(|d| *d.tag == *tag) {
-            return self.dialogs.get_mut(at);
+            return self.dialogs.get_mut(at).filter(|d| !d.ended);
         }
         if self.dialogs.len() >= DIALOGS_MAX {
             return None;
@@ -286,6 +290,7 @@ impl Call {
             number: self.numbers,
             tag: tag.into(),
             confirmed: false,
+            ended: false,
             callee_way: Way::default(),
             negotiation: self.negotiation.fork(),
             expires_at: None,

@@ -113,7 +113,12 @@ impl Edge {
             dialog.number
         });
         self.record_route_answer(id, x, message, edits);
-        self.negotiate_answer(id, number, message, responder, edits, out);
+        if tag.is_some() && number.is_none() {
+            // It has ended, or is one fork too many: its media are not anchored, so not shown.
+            strip_body(message, edits);
+        } else {
+            self.negotiate_answer(id, number, message, responder, edits, out);
+        }
         self.arm_call(id);
     }
 
@@ -131,10 +136,11 @@ impl Edge {
         let mut commands = Vec::new();
         call.negotiation.release(cause, &mut self.media_ids, &mut commands);
         call.dialogs.retain(|dialog| {
-            if !dialog.confirmed {
+            let stays = dialog.confirmed && !dialog.ended;
+            if !stays {
                 dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
             }
-            dialog.confirmed
+            stays
         });
         self.order(commands, out);
         self.close_if_over(id);
@@ -143,15 +149,18 @@ impl Edge {
     /// Ends one dialog: its media are released, and its call when it was the last (R72).
     pub(crate) fn end_dialog(&mut self, place: Place, cause: Cause, now: Instant, out: &mut Outbox) {
         let Some(call) = self.calls.call_mut(place.call) else { return };
-        let Some(at) = call.dialogs.iter().position(|d| d.number == place.dialog) else {
+        let inviting = call.inviting;
+        let Some(dialog) = call.dialog_mut(place.dialog).filter(|d| !d.ended) else {
             return;
         };
-        let mut dialog = call.dialogs.remove(at);
+        dialog.ended = true;
+        dialog.expires_at = None;
         let mut commands = Vec::new();
         dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
         if dialog.confirmed {
             record_end(call, cause, now, out);
         }
+        call.dialogs.retain(|d| inviting || !d.ended);
         self.order(commands, out);
         self.close_if_over(place.call);
     }
@@ -164,7 +173,7 @@ impl Edge {
         let mut confirmed = 0;
         for mut dialog in call.dialogs.drain(..) {
             dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
-            confirmed += usize::from(dialog.confirmed);
+            confirmed += usize::from(dialog.confirmed && !dialog.ended);
         }
         for _ in 0..confirmed {
             record_end(call, cause, now, out);
