@@ -7,7 +7,7 @@ use crate::headers;
 use crate::registration::credentials;
 use crate::shard::Edge;
 use sip::Message;
-use wire::{EditList, Instant};
+use wire::{EditList, Hop, Instant};
 
 impl Edge {
     /// Core → UE (R21, R23, R26).
@@ -73,6 +73,7 @@ impl Edge {
 
     /// A stream with the core closed: what waits for an answer over it must not wait for a timer.
     pub(crate) fn on_core_stream_closed(&mut self, stream: &Stream, now: Instant, out: &mut Outbox) {
-        self.on_unreachable(stream.realm, stream.transport, stream.peer, now, out);
+        let Stream { realm, transport, peer, .. } = *stream;
+        self.on_hop_lost(Hop::Peer { realm, transport, peer }, now, out);
     }
 }

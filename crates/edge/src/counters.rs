@@ -5,6 +5,8 @@ use wire::{Cause, Realm};
 /// The number of method labels (`sip::Method`, `Other` last).
 pub const METHODS: usize = 15;
 
+const _: () = assert!(sip::Method::Other as usize + 1 == METHODS, "one row for each method");
+
 const CAUSES: usize = Cause::ALL.len();
 
 /// Counters only grow; the gauges at the end go both ways. Arrays are indexed as `realm` says.

@@ -80,6 +80,9 @@ pub struct Exchange {
     pub response: Vec<u8>,
     /// What else it does.
     pub purpose: Purpose,
+    /// Where a response to the core goes when the stream its request came over is gone
+    /// (RFC 3261 §18.2.2).
+    pub fallback: Option<Hop>,
     /// Of the UE concerned.
     pub binding: Option<BindingId>,
     /// Core next hops that were tried, as bits.
@@ -390,12 +393,13 @@ fn source_bytes(origin: &Origin) -> [u8; 19] {
 pub struct Exchanges {
     slots: Slots<ExchangeId, Box<Exchange>>,
     by_key: HashMap<u64, ExchangeId, ahash::RandomState>,
-    spare: Vec<Spare>,
+    /// Exchanges that are over: their boxes and buffers serve again.
+    spare: Vec<Box<Exchange>>,
 }
 
-/// Buffers of an exchange that is over.
+/// Buffers for a new exchange.
 #[derive(Debug, Default)]
-pub struct Spare {
+pub struct Buffers {
     /// For `Exchange::echo`.
     pub echo: Echo,
     /// For `Exchange::request`.
@@ -433,14 +437,28 @@ impl Exchanges {
         self.slots.is_full()
     }
 
-    /// Buffers for a new exchange.
-    pub fn spare(&mut self) -> Spare {
-        self.spare.pop().unwrap_or_default()
+    /// Buffers for a new exchange, taken from one that is over.
+    pub fn buffers(&mut self) -> Buffers {
+        let Some(spare) = self.spare.last_mut() else {
+            return Buffers::default();
+        };
+        Buffers {
+            echo: core::mem::take(&mut spare.echo),
+            request: core::mem::take(&mut spare.request),
+            response: core::mem::take(&mut spare.response),
+        }
     }
 
     /// Puts in what `make` builds; `None` if the table is full.
     pub fn insert_with(&mut self, make: impl FnOnce(ExchangeId) -> Exchange) -> Option<ExchangeId> {
-        let id = self.slots.insert_with(|id| Box::new(make(id)))?;
+        let spare = &mut self.spare;
+        let id = self.slots.insert_with(|id| match spare.pop() {
+            Some(mut exchange) => {
+                *exchange = make(id);
+                exchange
+            }
+            None => Box::new(make(id)),
+        })?;
         let key = self.slots.find(id)?.key;
         self.by_key.insert(key, id);
         Some(id)
@@ -480,16 +498,16 @@ impl Exchanges {
     }
 
     /// Gives the place of a lifted exchange free.
-    pub fn free(&mut self, exchange: Box<Exchange>) {
+    pub fn free(&mut self, mut exchange: Box<Exchange>) {
         if self.by_key.get(&exchange.key) == Some(&exchange.id) {
             self.by_key.remove(&exchange.key);
         }
         self.slots.free(exchange.id);
-        let Exchange { echo, mut request, mut response, .. } = *exchange;
-        if self.spare.len() < SPARE_MAX && request.capacity().max(response.capacity()) <= SPARE_BYTES_MAX {
-            request.clear();
-            response.clear();
-            self.spare.push(Spare { echo, request, response });
+        let buffers = exchange.request.capacity().max(exchange.response.capacity());
+        if self.spare.len() < SPARE_MAX && buffers <= SPARE_BYTES_MAX {
+            exchange.request.clear();
+            exchange.response.clear();
+            self.spare.push(exchange);
         }
     }
 

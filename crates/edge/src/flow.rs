@@ -9,7 +9,7 @@ use crate::token::FlowPath;
 use core::net::SocketAddr;
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use wire::{BindingId, Hop, Instant, Realm, SocketId, StreamId, Transport};
+use wire::{BindingId, ExchangeId, Hop, Instant, Realm, SocketId, StreamId, Transport};
 
 /// Where a message came from, and the way its answer takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Stream {
     pub point: PointId,
     /// What came in and is not yet a whole message.
     pub framer: sip::frame::Framer,
+    /// Exchanges whose request went out over it.
+    pub awaiting: SmallVec<[ExchangeId; 2]>,
     /// When the message that is coming in must be complete.
     pub complete_by: Option<Instant>,
     /// Whether an AKA challenge went out over it (R16).

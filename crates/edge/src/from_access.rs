@@ -37,7 +37,7 @@ fn stages(
     out: &mut Outbox,
 ) -> Result<(), Reject> {
     let request = Incoming::read(message, origin, now).map_err(Reject::line)?;
-    if edge.absorb(&request, out) {
+    if edge.absorb(&request, out) || edge.is_ack_of_refusal(&request) {
         return Ok(());
     }
     admit::from_access(edge, &request)?;

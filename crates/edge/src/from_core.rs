@@ -38,7 +38,7 @@ fn stages(
     out: &mut Outbox,
 ) -> Result<(), Reject> {
     let request = Incoming::read(message, origin, now).map_err(Reject::line)?;
-    if edge.absorb(&request, out) {
+    if edge.absorb(&request, out) || edge.is_ack_of_refusal(&request) {
         return Ok(());
     }
     let verdict = request_from_core(message)?;
@@ -110,7 +110,7 @@ pub(crate) fn edit(
     edits: &mut EditList,
 ) -> Result<(), Cause> {
     if !uri.is_empty() {
-        edits.replace(message.uri_span(), uri);
+        edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(uri, out));
     }
     headers::count_hop(message, edits)?;
     headers::strip(message, headers::REQUEST_TO_ACCESS, edits);

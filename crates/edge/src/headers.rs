@@ -316,3 +316,10 @@ pub fn strip_field(message: Message<'_>, id: HeaderId, edits: &mut EditList) {
         edits.remove(field.line);
     }
 }
+
+/// Appends an address as a Request-URI: without blanks (`sip: user@h`) and without `?headers`, which
+/// may not stand there (RFC 3261 §19.1.1).
+pub fn push_as_request_uri(uri: &[u8], out: &mut Vec<u8>) {
+    let end = memchr::memchr(b'?', uri).unwrap_or(uri.len());
+    out.extend(uri[..end].iter().filter(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n')));
+}

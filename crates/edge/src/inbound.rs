@@ -10,6 +10,7 @@ use crate::validate::Reject;
 use crate::{from_access, from_core, keepalive};
 use core::net::SocketAddr;
 use sip::frame::{Datagram, Frame, Framer, datagram};
+use smallvec::SmallVec;
 use wire::{Cause, Hop, Instant, Realm, SocketId, StreamId, Transport};
 
 impl Edge {
@@ -34,6 +35,7 @@ impl Edge {
             peer,
             point,
             framer: Framer::new(),
+            awaiting: SmallVec::new(),
             complete_by: None,
             aka_challenged: false,
             closing: false,
@@ -147,7 +149,7 @@ impl Edge {
         self.counters.streams[counters::index(stream.realm)] -= 1;
         match stream.realm {
             Realm::Access => {
-                self.on_flow_gone(id, now, out);
+                self.on_flow_gone(&stream.awaiting, now, out);
                 self.on_flow_lost(crate::token::FlowPath::Stream(id), now);
             }
             Realm::Core => self.on_core_stream_closed(&stream, now, out),

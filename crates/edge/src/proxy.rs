@@ -15,9 +15,7 @@ use core::time::Duration;
 use sip::transaction::{Effects, NonInviteClient};
 use sip::{HeaderId, Message, Method};
 use wire::bytes_class::push_decimal;
-use wire::{
-    BindingId, Cause, EditList, ExchangeId, Hop, Instant, NetAction, Realm, Span, StreamId, Transport,
-};
+use wire::{BindingId, Cause, EditList, ExchangeId, Hop, Instant, NetAction, Realm, Span, Transport};
 
 /// How to forward a request.
 #[derive(Debug)]
@@ -88,7 +86,7 @@ impl Edge {
     }
 
     fn open_exchange(&mut self, request: &Incoming<'_>, way: &Way) -> Option<ExchangeId> {
-        let spare = self.exchanges.spare();
+        let spare = self.exchanges.buffers();
         let (method, origin) = (request.method(), request.origin);
         let mut echo = spare.echo;
         echo.read(request.message, origin);
@@ -105,6 +103,7 @@ impl Edge {
             request: spare.request,
             response: spare.response,
             purpose: Purpose::Plain,
+            fallback: reply::fallback_hop(origin, &request.via),
             binding: way.binding,
             tried: way.tried.unwrap_or_default(),
             retryable: way.tried.is_some(),
@@ -128,6 +127,11 @@ impl Edge {
         }
         let others = self.pool.others(x.tried);
         x.next_hop_by = (x.retryable && others > 0).then(|| now + patience(timers.t1_64(), others));
+        if let Hop::Stream(id) = x.target.hop
+            && let Some(stream) = self.flows.stream_mut(id)
+        {
+            stream.awaiting.push(x.id);
+        }
         self.counters.requests_out[counters::index(x.target.realm)][x.method as usize] += 1;
         push_send(x.target.hop, span, out);
     }
@@ -292,7 +296,7 @@ impl Edge {
     ) {
         let class = usize::from(status / 100).min(6);
         self.counters.responses_out[counters::index(x.requester.realm)][class] += 1;
-        push_send(x.requester.hop, span, out);
+        push_send(self.answer_hop_of(x), span, out);
         if !x.requester.transport.is_reliable() {
             x.response.clear();
             x.response.extend_from_slice(span.of(&out.bytes));
@@ -533,10 +537,18 @@ impl Edge {
         if effects.contains(Effects::RESEND) && !x.response.is_empty() {
             self.counters.retransmissions_out[counters::index(x.requester.realm)] += 1;
             let span = push_bytes(&x.response, out);
-            push_send(x.requester.hop, span, out);
+            push_send(self.answer_hop_of(x), span, out);
         }
         if effects.contains(Effects::ENDED) {
             x.server = None;
+        }
+    }
+
+    /// The hop of the request, or where else the core can be answered when its stream is gone.
+    fn answer_hop_of(&self, x: &Exchange) -> Hop {
+        match (x.requester.flow(), x.fallback) {
+            (Some(flow), Some(fallback)) if !self.flows.is_open(flow) => fallback,
+            _ => x.requester.hop,
         }
     }
 
@@ -549,8 +561,14 @@ impl Edge {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let hop = Hop::Peer { realm, transport, peer };
         self.pool.failed(peer, transport, now);
+        self.on_hop_lost(Hop::Peer { realm, transport, peer }, now, out);
+    }
+
+    /// Nothing comes back over this hop: what waits for an answer goes elsewhere, or fails.
+    ///
+    /// Walks all exchanges; streams with the core are few and do not often close while in use.
+    pub(crate) fn on_hop_lost(&mut self, hop: Hop, now: Instant, out: &mut Outbox) {
         for id in self.exchanges.ids_where(|x| !x.finished && x.client.is_some() && x.target.hop == hop) {
             let Some(mut x) = self.exchanges.lift(id) else { continue };
             let effects = x.client.as_mut().map_or(Effects::NONE, |c| c.on_transport_error(now));
@@ -560,10 +578,9 @@ impl Edge {
     }
 
     /// A UE's stream is gone: what waits for its answer fails at once (R7).
-    pub(crate) fn on_flow_gone(&mut self, stream: StreamId, now: Instant, out: &mut Outbox) {
-        let hop = Hop::Stream(stream);
-        for id in self.exchanges.ids_where(|x| !x.finished && x.target.hop == hop) {
-            let Some(mut x) = self.exchanges.lift(id) else { continue };
+    pub(crate) fn on_flow_gone(&mut self, awaiting: &[ExchangeId], now: Instant, out: &mut Outbox) {
+        for id in awaiting {
+            let Some(mut x) = self.exchanges.lift(*id) else { continue };
             self.fail(&mut x, Cause::FlowGone, now, out);
             self.settle(x, now, out);
         }
@@ -596,6 +613,11 @@ impl Edge {
         self.deadlines.arm(Alarm::Exchange(x.id), &mut x.armed, next);
         if x.is_over() {
             self.conclude(core::mem::take(&mut x.purpose), 0, now, out);
+            if let Hop::Stream(id) = x.target.hop
+                && let Some(stream) = self.flows.stream_mut(id)
+            {
+                stream.awaiting.retain(|other| *other != x.id);
+            }
             self.exchanges.free(x);
         } else {
             self.exchanges.put_back(x);

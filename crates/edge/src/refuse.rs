@@ -5,6 +5,7 @@
 
 use crate::api::{Outbox, Record};
 use crate::counters;
+use crate::exchange::Incoming;
 use crate::flow::Origin;
 use crate::proxy::push_send;
 use crate::reply::{Echo, answer_hop};
@@ -52,6 +53,18 @@ impl Edge {
         push_send(answer_hop(origin, &via), span, out);
     }
 
+    /// Whether an ACK acknowledges a refusal of ours that we did not keep: it bears the tag we gave.
+    pub(crate) fn is_ack_of_refusal(&mut self, request: &Incoming<'_>) -> bool {
+        if request.method() != Method::Ack {
+            return false;
+        }
+        let mut echo = core::mem::take(&mut self.scratch.echo);
+        echo.read(request.message, request.origin);
+        let ours = request.to.tag() == Some(&self.tag_of(&echo));
+        self.scratch.echo = echo;
+        ours
+    }
+
     /// Counts and records.
     pub(crate) fn note_reject(&mut self, cause: Cause, origin: &Origin, call_id: &[u8], out: &mut Outbox) {
         self.counters.reject(origin.realm, cause);
@@ -92,7 +105,9 @@ impl Edge {
     pub(crate) fn tag_of(&self, echo: &Echo) -> [u8; TAG_LEN] {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.secret);
-        for part in [echo.call_id(), echo.cseq(), echo.from(), echo.vias()] {
+        // The number of CSeq only, so that the ACK of a refused INVITE hashes alike.
+        let number = echo.cseq().split(|b| b.is_ascii_whitespace()).next().unwrap_or_default();
+        for part in [echo.call_id(), number, echo.from(), echo.vias()] {
             hasher.write_usize(part.len());
             hasher.write(part);
         }

@@ -129,7 +129,8 @@ fn claim(
     wanted_seconds: u32,
     flow: FlowPath,
 ) -> Result<Claim, Cause> {
-    if Pieces::of(contact.uri).is_none() {
+    // It becomes a Request-URI: a folded one would break the request line.
+    if Pieces::of(contact.uri).is_none() || contact.uri.iter().any(u8::is_ascii_control) {
         return Err(Cause::BadContact);
     }
     let instance = instance_of(contact);

@@ -4,7 +4,7 @@ use crate::flow::Origin;
 use core::net::IpAddr;
 use sip::{HeaderId, Message, Via};
 use wire::bytes_class::push_decimal;
-use wire::{Hop, Realm, Span};
+use wire::{Hop, Realm, Span, Transport};
 
 /// The fields of a request that every response to it carries, ready to be written (RFC 3261 §8.2.6.2).
 ///
@@ -130,14 +130,25 @@ pub fn answer_hop(origin: &Origin, top: &Via<'_>) -> Hop {
             peer.set_port(top.port.unwrap_or(5060));
             Hop::Datagram { socket, peer }
         }
-        Hop::Peer { realm, transport, mut peer } => {
-            // Handed over from another shard: its stream is not ours to answer on.
-            let default = if transport == wire::Transport::Tls { 5061 } else { 5060 };
-            peer.set_port(top.port.unwrap_or(default));
-            Hop::Peer { realm, transport, peer }
-        }
+        Hop::Peer { .. } => peer_hop(origin, top),
         hop => hop,
     }
+}
+
+/// Where a response to the core goes when the stream of its request is gone; `None` for a UE, which
+/// cannot be reached behind its NAT.
+#[must_use]
+pub fn fallback_hop(origin: &Origin, top: &Via<'_>) -> Option<Hop> {
+    let stream = matches!(origin.hop, Hop::Stream(_)) && origin.realm == Realm::Core;
+    stream.then(|| peer_hop(origin, top))
+}
+
+/// A connection to the port of the Via (RFC 3261 §18.2.2).
+fn peer_hop(origin: &Origin, top: &Via<'_>) -> Hop {
+    let default = if origin.transport == Transport::Tls { 5061 } else { 5060 };
+    let mut peer = origin.source;
+    peer.set_port(top.port.unwrap_or(default));
+    Hop::Peer { realm: origin.realm, transport: origin.transport, peer }
 }
 
 fn push_marked(via: &Via<'_>, bytes: &[u8], origin: &Origin, text: &mut Vec<u8>) {

@@ -5,6 +5,7 @@
 
 mod compare;
 mod hiding;
+mod invites;
 mod messaging;
 mod registration;
 mod robustness;

@@ -241,3 +241,37 @@ fn answers_follow_rport_and_the_via_of_the_core() {
         assert_eq!(world.one().hop, to_core(&format!("182.1.1.64:{port}")), "{via}");
     }
 }
+
+#[test]
+fn an_answer_for_a_core_stream_that_closed_takes_a_new_one() {
+    let mut world = World::new();
+    let registered = registered_udp(&mut world, "user2", A);
+    let stream = world.open(Realm::Core, Transport::Tcp, "182.1.1.64:40001");
+    world.bytes(stream, message_to_ue(&registered.path, "m1", "").as_bytes());
+    let request = world.one();
+    world.close(stream);
+    world.datagram(A, &response(&request, "200 OK", ""));
+    let peer = "182.1.1.64:5070".parse().unwrap();
+    assert_eq!(world.one().hop, Hop::Peer { realm: Realm::Core, transport: Transport::Tcp, peer });
+}
+
+#[test]
+fn a_core_stream_that_closes_idle_harms_nobody() {
+    let mut config = config();
+    config.core.next_hops = vec![tcp_hop("182.1.1.64:5070"), hop("182.1.1.65:5070")];
+    let mut world = World::with(config);
+    let peer: core::net::SocketAddr = "182.1.1.64:5070".parse().unwrap();
+    let stream = world.open(Realm::Core, Transport::Tcp, "182.1.1.64:5070");
+    world.datagram(A, register("user1", A, 1, "").as_bytes());
+    let request = world.one();
+    let answer = response(&request, "403 Forbidden", "");
+    world.bytes(stream, &answer);
+    world.one();
+    world.close(stream);
+    world.datagram(A, register("user1", A, 2, "").as_bytes());
+    assert_eq!(world.one().hop, Hop::Peer { realm: Realm::Core, transport: Transport::Tcp, peer });
+    // but one that closes before the answer is left
+    let stream = world.open(Realm::Core, Transport::Tcp, "182.1.1.64:5070");
+    world.close(stream);
+    assert_eq!(world.one().hop, to_core("182.1.1.65:5070"));
+}
