@@ -52,6 +52,8 @@ macro_rules! headers {
             /// All of them, in the order of the enum.
             pub const ALL: &'static [Self] = &[ $( Self::$name, )* ];
 
+            const NAMES: &'static [&'static str] = &[ $( $text, )* ];
+
             /// The name as RFCs write it.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -381,13 +383,11 @@ impl HeadReader {
     }
 }
 
-/// The names differ in length or first letter enough that one comparison almost always decides.
 fn header_id(name: &[u8]) -> Option<HeaderId> {
-    HeaderId::ALL
-        .iter()
-        .copied()
-        .find(|id| id.name().len() == name.len() && name.eq_ignore_ascii_case(id.name().as_bytes()))
+    HeaderId::ALL.get(usize::from(NAMES.find(name)?)).copied()
 }
+
+static NAMES: wire::NameTable = wire::NameTable::new(HeaderId::NAMES);
 
 const START: &[u8] = b"MSRP ";
 const DASHES: &[u8] = b"-------";

@@ -136,16 +136,26 @@ impl Tail {
         &self.octets.tail[usize::from(self.sent)..usize::from(self.len)]
     }
 
-    /// Compares what follows a needle.
+    /// Compares what begins with a needle, or reaches only so far.
+    ///
+    /// By slices, because a hostile body may be made of candidates.
     pub(crate) fn compare(&self, text: &[u8]) -> Compared {
-        let end = self.end_len();
-        let seen = text.len().min(end);
-        let id_end = NEEDLE.len() + usize::from(self.id_len);
-        let same = text.iter().take(seen).enumerate().all(|(place, &byte)| self.matches(place, byte));
-        match text.get(id_end..=id_end).and_then(Flag::read) {
+        let begins = |text: &[u8], with: &[u8]| {
+            let seen = text.len().min(with.len());
+            text[..seen] == with[..seen]
+        };
+        let (needle, rest) = text.split_at(text.len().min(NEEDLE.len()));
+        let (id, rest) = rest.split_at(rest.len().min(self.id().len()));
+        let same = begins(needle, NEEDLE) && begins(id, self.id());
+        match rest {
             _ if !same => Compared::No,
-            Some(flag) if seen == end => Compared::End(flag, end),
-            _ => Compared::Cut,
+            [flag, b'\r', b'\n', ..] => match Flag::read(&[*flag]) {
+                Some(flag) => Compared::End(flag, self.end_len()),
+                None => Compared::No,
+            },
+            [] => Compared::Cut,
+            [flag] | [flag, b'\r'] if Flag::read(&[*flag]).is_some() => Compared::Cut,
+            _ => Compared::No,
         }
     }
 }
