@@ -69,15 +69,18 @@ pub fn params(text: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
     })
 }
 
+/// What `identity_key` writes.
+pub type Key = smallvec::SmallVec<[u8; 80]>;
+
 /// Whose an address is: the same bytes for every way to write it.
 ///
 /// `user@host` with the host in lower case; `+number` for `tel:` and for SIP URIs whose user part is
 /// a global number, so that both forms of one number are one identity. `None` if nothing can be made of it.
 #[must_use]
-pub fn identity_key(uri: &[u8]) -> Option<Vec<u8>> {
+pub fn identity_key(uri: &[u8]) -> Option<Key> {
     let uri = trim(uri);
     if let Some(number) = strip_scheme(uri, b"tel:") {
-        let digits: Vec<u8> = number
+        let digits: Key = number
             .iter()
             .take_while(|&&b| b != b';')
             .filter(|b| b.is_ascii_digit() || **b == b'+')
@@ -91,13 +94,13 @@ pub fn identity_key(uri: &[u8]) -> Option<Vec<u8>> {
         && !digits.is_empty()
         && digits.iter().all(u8::is_ascii_digit)
     {
-        return Some(user.to_vec());
+        return Some(Key::from_slice(user));
     }
     let host_port = trim(&uri[pieces.host_port]);
     let host = host_port.split(|&b| b == b':').next().filter(|_| host_port.first() != Some(&b'['));
-    let mut key = user.to_vec();
+    let mut key = Key::from_slice(user);
     key.push(b'@');
-    key.extend(host.unwrap_or(host_port).to_ascii_lowercase());
+    key.extend(host.unwrap_or(host_port).iter().map(u8::to_ascii_lowercase));
     Some(key)
 }
 
@@ -111,10 +114,14 @@ pub fn same_identity(a: &[u8], b: &[u8]) -> bool {
 #[must_use]
 pub fn is_anonymous(uri: &[u8]) -> bool {
     Pieces::of(uri).is_some_and(|p| {
+        let host = trim(&uri[p.host_port]);
+        let invalid = host.len().checked_sub(INVALID.len()).map(|at| &host[at..]);
         trim(&uri[p.user]).eq_ignore_ascii_case(b"anonymous")
-            || trim(&uri[p.host_port]).to_ascii_lowercase().ends_with(b".invalid")
+            || invalid.is_some_and(|end| end.eq_ignore_ascii_case(INVALID))
     })
 }
+
+const INVALID: &[u8] = b".invalid";
 
 /// Whether a host is an address and not a name.
 #[must_use]

@@ -394,6 +394,7 @@ pub struct Exchanges {
     slots: Slots<ExchangeId, Box<Exchange>>,
     by_key: HashMap<u64, ExchangeId, ahash::RandomState>,
     /// Exchanges that are over: their boxes and buffers serve again.
+    #[allow(clippy::vec_box)] // the boxes are what is kept
     spare: Vec<Box<Exchange>>,
 }
 

@@ -85,16 +85,17 @@ fn dispatch(
 fn forward(
     edge: &mut Edge,
     request: &Incoming<'_>,
-    caller: &Caller,
+    caller: &Caller<'_>,
     edits: &mut EditList,
     out: &mut Outbox,
 ) -> Result<(), Cause> {
     let message = request.message;
     normalise(edge, message, caller, edits);
-    let route = service_route(edge, caller);
+    let binding = edge.bindings.live(caller.binding).ok_or(Cause::NotRegistered)?;
+    let route = binding.profile().service_route;
     let mut tried = 0;
-    let target = edge.target_of_route(&route, &mut tried, request.now).ok_or(Cause::NoNextHop)?;
-    edit(edge, message, caller, &route, edits)?;
+    let target = edge.target_of_route(route, &mut tried, request.now).ok_or(Cause::NoNextHop)?;
+    edit(edge, message, caller, route, edits)?;
     headers::contact_to_core(message, edge.points.at(target.point), edits);
     let purpose = match request.method() {
         Method::Invite => Purpose::Invite(edge.open_call(request, caller.binding, &target, edits, out)?),
@@ -110,16 +111,11 @@ fn forward(
 }
 
 /// Completes the numbers of Request-URI and To; the echo gives the UE its own To back (R32).
-fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller, edits: &mut EditList) {
-    let own = identify::caller_uri(edge, caller);
+fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: &mut EditList) {
     let mut text = core::mem::take(&mut edge.scratch.text);
-    edge.derived.numbers.complete_request(message, own.as_deref(), &mut text, edits);
+    let own = identify::caller_number(edge, caller);
+    edge.derived.numbers.complete_request(message, own, &mut text, edits);
     edge.scratch.text = text;
-}
-
-fn service_route(edge: &Edge, caller: &Caller) -> Vec<u8> {
-    let binding = edge.bindings.live(caller.binding);
-    binding.map(|b| b.profile().service_route.to_vec()).unwrap_or_default()
 }
 
 /// The header policy of an initial request towards the core.
@@ -128,12 +124,12 @@ fn service_route(edge: &Edge, caller: &Caller) -> Vec<u8> {
 pub(crate) fn edit(
     edge: &Edge,
     message: Message<'_>,
-    caller: &Caller,
+    caller: &Caller<'_>,
     route: &[u8],
     edits: &mut EditList,
 ) -> Result<(), Cause> {
     headers::count_hop(message, edits)?;
-    identify::assert_identity(message, caller, edits);
+    identify::assert_identity(edge, message, caller, edits);
     headers::strip(message, headers::REQUEST_TO_CORE, edits);
     headers::strip_option(message, HeaderId::Require, b"sec-agree", edits);
     headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);

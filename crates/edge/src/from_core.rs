@@ -89,8 +89,8 @@ fn forward(
 ) -> Result<(), Cause> {
     let message = request.message;
     let target = edge.access_target(binding)?;
-    let uri = edge.bindings.live(binding).ok_or(Cause::FlowGone)?.profile().contact_uri.to_vec();
-    edit(edge, message, &uri, &target, edits)?;
+    let uri = edge.bindings.live(binding).ok_or(Cause::FlowGone)?.profile().contact_uri;
+    edit(edge, message, uri, &target, edits)?;
     headers::contact_to_access(message, edge.points.at(target.point), edits);
     let purpose = match request.method() {
         Method::Invite => Purpose::Invite(edge.open_call(request, binding, &target, edits, out)?),

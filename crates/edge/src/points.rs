@@ -79,8 +79,10 @@ impl Points {
 
 /// Whether two `host[:port]` are the same; a missing port is 5060 (RFC 3261 §19.1.2).
 fn same_host_port(a: &[u8], b: &[u8]) -> bool {
-    let strip = |h: &[u8]| h.strip_suffix(b":5060").map_or_else(|| h.to_vec(), <[u8]>::to_vec);
-    a.eq_ignore_ascii_case(b) || strip(a).eq_ignore_ascii_case(&strip(b))
+    fn strip(host_port: &[u8]) -> &[u8] {
+        host_port.strip_suffix(b":5060").unwrap_or(host_port)
+    }
+    strip(a).eq_ignore_ascii_case(strip(b))
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn claim_all(edge: &mut Edge, request: &Incoming<'_>, flow: FlowPath) -> Result<
     let message = request.message;
     let mut registering = Registering {
         aor: request.to.uri.into(),
-        aor_key: identity_key(request.to.uri).ok_or(Cause::BadTo)?.into(),
+        aor_key: identity_key(request.to.uri).ok_or(Cause::BadTo)?.into_boxed_slice(),
         claims: SmallVec::new(),
         star: false,
     };

@@ -79,7 +79,7 @@ pub(crate) const CONTACT_PARAM: &[u8] = b"gw";
 
 impl Edge {
     /// The next core hop for a request that has used up those in `tried`.
-    pub(crate) fn next_core_target(&mut self, tried: &mut u32, now: Instant) -> Option<Target> {
+    pub(crate) fn next_core_target(&self, tried: &mut u32, now: Instant) -> Option<Target> {
         loop {
             let hop = self.pool.choose(tried, now)?;
             if let Some(target) = self.core_target(hop.transport, hop.address) {
@@ -101,7 +101,7 @@ impl Edge {
 
     /// Where an initial request of a UE goes first: to the address its Service-Route begins with, if
     /// that is an address, else to the pool. Names are the pool's to resolve: the edge never waits for DNS.
-    pub(crate) fn target_of_route(&mut self, route: &[u8], tried: &mut u32, now: Instant) -> Option<Target> {
+    pub(crate) fn target_of_route(&self, route: &[u8], tried: &mut u32, now: Instant) -> Option<Target> {
         address_of_route(route)
             .and_then(|(transport, peer)| self.core_target(transport, peer))
             .or_else(|| self.next_core_target(tried, now))

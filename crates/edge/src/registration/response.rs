@@ -244,14 +244,14 @@ fn push_with_uri(message: Message<'_>, contact: &NameAddr<'_>, uri: &[u8], line:
     line.extend_from_slice(message.text(behind));
 }
 
-/// All values of a list header in one.
+/// All values of a list header in one, unfolded.
 fn joined(message: Message<'_>, id: HeaderId, between: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for element in message.elements(id) {
         if !text.is_empty() {
             text.extend_from_slice(between);
         }
-        text.extend_from_slice(element.text);
+        text.extend(element.text.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
     }
     text
 }
