@@ -7,6 +7,7 @@ pub mod dialog;
 pub mod file;
 pub mod layer;
 pub mod msrp_end;
+pub mod net;
 pub mod node;
 pub mod scenario;
 pub mod service;

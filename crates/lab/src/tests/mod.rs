@@ -1,6 +1,7 @@
 //! Core and UEs against each other, without an edge, on virtual time.
 
 mod pipe;
+mod sockets;
 
 use crate::scenario::{self, flows, people};
 use pipe::{Pipe, World};
