@@ -148,7 +148,10 @@ impl SipLayer {
                     self.due.set(&Key::Client(id), None);
                     incoming.push(Incoming::NoAnswer { id });
                 }
-                incoming.push(Incoming::Closed { stream });
+                // a connection of somebody else's, or one that we closed, is no news
+                if peer.is_some() {
+                    incoming.push(Incoming::Closed { stream });
+                }
             }
             NetEvent::PeerUnreachable { transport, peer, .. } => {
                 for id in self.clients.lost(None, Some((transport, peer)), now) {

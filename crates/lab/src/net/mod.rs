@@ -189,7 +189,8 @@ struct Shell<N> {
 }
 
 struct Stream {
-    queue: mpsc::UnboundedSender<Vec<u8>>,
+    /// `None` once the node has closed it: the task sends what is left and ends.
+    queue: Option<mpsc::UnboundedSender<Vec<u8>>>,
     dialled: Option<(Transport, SocketAddr)>,
     up: bool,
 }
@@ -297,15 +298,18 @@ impl<N: Node + Send + 'static> Shell<N> {
     }
 
     fn queue(&self, stream: StreamId, bytes: &[u8]) {
-        if let Some(state) = self.streams.get(&stream) {
+        if let Some(queue) = self.streams.get(&stream).and_then(|s| s.queue.as_ref()) {
             // a stream that is ending swallows what comes too late
-            let _ = state.queue.send(bytes.to_vec());
+            let _ = queue.send(bytes.to_vec());
         }
     }
 
-    /// The task sees its queue end, sends what is left and closes; no news comes of it.
     fn close(&mut self, stream: StreamId) {
-        if let Some(key) = self.streams.remove(&stream).and_then(|s| s.dialled)
+        let Some(state) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        state.queue = None;
+        if let Some(key) = state.dialled
             && self.peers.get(&key) == Some(&stream)
         {
             self.peers.remove(&key);
@@ -325,7 +329,7 @@ impl<N: Node + Send + 'static> Shell<N> {
             tell: Box::new(move |news| drop(inbox.send(Input::Stream(stream, news)))),
         };
         tokio::spawn(work.run(opening));
-        self.streams.insert(stream, Stream { queue, dialled, up: false });
+        self.streams.insert(stream, Stream { queue: Some(queue), dialled, up: false });
         if let Some(key) = dialled {
             self.peers.insert(key, stream);
         }

@@ -239,7 +239,9 @@ impl Pipe {
         state.open = false;
         let far = usize::from(state.ends[0] == node);
         let (to, at) = (state.ends[far], state.busy_until[far].max(self.now));
-        self.push(at, Delivery::Closed { stream, to });
+        for (to, at) in [(to, at), (node, self.now)] {
+            self.push(at, Delivery::Closed { stream, to });
+        }
     }
 
     fn deliver(&mut self, delivery: Delivery) {
