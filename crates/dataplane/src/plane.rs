@@ -250,6 +250,16 @@ fn pin(shard: ShardId) {
     }
 }
 
+/// Lets the process open as many descriptors as the system allows it; returns how many that are.
+///
+/// One for each connection: the usual soft limit of 1024 would be the first cap to be reached.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    getrlimit(Resource::Nofile).current
+}
+
 fn random() -> io::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system has no randomness"))?;

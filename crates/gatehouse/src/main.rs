@@ -1,6 +1,45 @@
 //! The `gatehouse` binary: command line and wiring only.
 
+mod check;
+mod notify;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The one place that sets the allocator: per-connection blocks of all sizes come and go on every
+/// shard, which is what it is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+/// MSRP/SIP access-edge proxy (SBC and P-CSCF).
+#[derive(Debug, Parser)]
+#[command(name = "gatehouse", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a node. SIGHUP reloads the configuration, SIGTERM drains and then stops, a second one stops.
+    Serve {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Checks a configuration file with all the files it names; exit status 0 or 1.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve { config } => serve::serve(&config),
+        Command::Check { config } => check::check(&config),
+    }
+}

@@ -4,9 +4,9 @@ use super::crypto_provider;
 use crate::error::TlsError;
 use config::{Config, TlsVersion};
 use core::net::IpAddr;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::server::NoServerSessionStorage;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, client::danger::ServerCertVerified,
     client::danger::ServerCertVerifier,
@@ -126,6 +126,24 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err(format!("no certificate in {}", path.display()));
     }
     Ok(chain)
+}
+
+/// Realms whose certificate does not bear the name that peers are told (R3).
+#[must_use]
+pub fn foreign_names(config: &Config) -> Vec<TlsError> {
+    [Realm::Access, Realm::Core].into_iter().filter_map(|realm| foreign_name(config, realm)).collect()
+}
+
+fn foreign_name(config: &Config, realm: Realm) -> Option<TlsError> {
+    let settings = config.realm.of(realm);
+    let chain = read_chain(&settings.tls.as_ref()?.certificate).ok()?;
+    let certificate = ParsedCertificate::try_from(chain.first()?).ok()?;
+    let host = settings.host.trim_matches(['[', ']']);
+    let bears = ServerName::try_from(host).is_ok_and(|name| verify_server_name(&certificate, &name).is_ok());
+    (!bears).then(|| TlsError {
+        key: format!("realm.{}.tls.certificate", realm.label()),
+        message: format!("the certificate does not bear `realm.{}.host` \"{host}\"", realm.label()),
+    })
 }
 
 /// Whom we believe: whatever the authorities of the file signed, and the very certificates in the file.

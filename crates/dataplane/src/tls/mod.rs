@@ -3,7 +3,7 @@
 mod material;
 mod session;
 
-pub use material::Material;
+pub use material::{Material, foreign_names};
 pub(crate) use session::Session;
 
 use rustls::crypto::CryptoProvider;
