@@ -102,16 +102,20 @@ pub fn auth(id: &[u8], to_path: &[u8], from_path: &[u8], authorization: Option<&
 /// The answer to a SEND goes one hop back, so its To-Path is the first URI of the From-Path; other
 /// methods are answered along the whole path.
 pub fn response(request: &Head<'_>, status: u16, comment: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"MSRP ");
-    out.extend_from_slice(request.id());
-    out.push(b' ');
-    status_and_comment(status, comment, out);
     let back = match request.method() {
         Some(Method::Send) => uri::first(request.from_path()),
         _ => request.from_path(),
     };
+    response_line(request.id(), status, comment, out);
     paths(back, uri::first(request.to_path()), out);
     end_line(request.id(), Flag::Last, out);
+}
+
+/// Appends a response when the head of the request is not at hand any longer.
+pub fn response_parts(id: &[u8], to_path: &[u8], from_path: &[u8], status: u16, out: &mut Vec<u8>) {
+    response_line(id, status, comment(status), out);
+    paths(to_path, from_path, out);
+    end_line(id, Flag::Last, out);
 }
 
 /// Appends the end-line of a message without body.
@@ -153,6 +157,13 @@ fn request_line(id: &[u8], method: &[u8], out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(method);
     out.extend_from_slice(b"\r\n");
+}
+
+fn response_line(id: &[u8], status: u16, comment: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"MSRP ");
+    out.extend_from_slice(id);
+    out.push(b' ');
+    status_and_comment(status, comment, out);
 }
 
 fn paths(to: &[u8], from: &[u8], out: &mut Vec<u8>) {
