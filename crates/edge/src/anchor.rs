@@ -138,6 +138,16 @@ impl Offer {
         self.by
     }
 
+    /// How its media travel on the UE's side.
+    #[must_use]
+    pub fn access_transport(&self) -> Option<Transport> {
+        let first = self.lines.iter().flatten().next()?;
+        Some(match self.by {
+            Realm::Access => first.said.transport,
+            Realm::Core => first.transport,
+        })
+    }
+
     /// How many sessions it asks for.
     #[must_use]
     pub fn msrp_count(&self) -> usize {
@@ -316,7 +326,7 @@ fn rewrite(
 
 /// What `media` says of its end; `None` if it has no path that can be read.
 fn said(media: &Media<'_>) -> Option<Said> {
-    let path = media.path()?;
+    let path = media.path().filter(|path| path.text().len() <= PATH_BYTES_MAX)?;
     let uri = path.first()?;
     // CEMA and names: where the URI does not say by address, c= and m= do (RFC 6714 §4.2).
     let by_path = core::str::from_utf8(uri.host_port.text).ok().and_then(|t| t.parse().ok());
@@ -397,6 +407,9 @@ const fn wanted(secure: bool) -> Transport {
 /// R65: as the figures show it on both sides.
 const USERNAME: &[u8] = b"-";
 const SESSION_NAME: &[u8] = b"SBC call";
+
+/// The relay keeps a path for the life of the session; real ones have 30 to 60 bytes.
+const PATH_BYTES_MAX: usize = 1_024;
 
 /// MSRP media of one description; more are refused.
 const LINES_MAX: usize = 4;

@@ -90,7 +90,7 @@ fn to_core(
     let target = target.ok_or(Cause::NoNextHop)?;
     // A conference keeps its URI towards the UE (R26): then the UE's Request-URI is the target itself.
     if !way.target.is_empty() && edge.is_own_uri(Realm::Access, message.uri()) {
-        edits.replace(message.uri_span(), &way.target);
+        edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(&way.target, out));
     }
     if request.method() == Method::Ack {
         headers::count_hop(message, edits)?;
@@ -132,9 +132,9 @@ fn send(
         edge.negotiate_answer(place.call, Some(place.dialog), message, from, edits, out);
         return edge.forward_ack(request, target, edits, out);
     }
+    let contact = contact_of(message)?.filter(|_| method.refreshes_target());
+    let inside = Inside { place, method, from, target: contact.map(Into::into) };
     edge.negotiate(place.call, Some(place.dialog), message, from, edits, out)?;
-    let contact = contact_of(message).filter(|_| method.refreshes_target());
-    let inside = Inside { place, method, from, target: contact.map(|contact| contact.uri.into()) };
     let binding = edge.calls.call(place.call).map(|call| call.binding);
     let purpose = Purpose::Inside(Box::new(inside));
     let way = proxy::Way { target, purpose, binding, tried: None };
@@ -168,9 +168,9 @@ impl Edge {
         if let (Some(target), Some(way)) = (inside.target.take(), call.way_mut(place.dialog, inside.from)) {
             way.target = target;
         }
-        let contact = contact_of(message).filter(|_| inside.method.refreshes_target());
+        let contact = contact_of(message).ok().flatten().filter(|_| inside.method.refreshes_target());
         if let (Some(contact), Some(way)) = (contact, call.way_mut(place.dialog, responder)) {
-            way.target = contact.uri.into();
+            way.target = contact.into();
         }
     }
 

@@ -47,7 +47,11 @@ impl Edge {
     ) -> Result<DialogId, Cause> {
         let (message, inviter) = (request.message, request.origin.realm);
         let ue = self.bindings.live(binding).ok_or(Cause::FlowGone)?;
-        let contact = contact_of(message).map(|contact| contact.uri);
+        let contact = contact_of(message)?;
+        let inviter_tag = request.from.tag().unwrap_or_default();
+        if request.call_id.len() + inviter_tag.len() > NAMES_BYTES_MAX {
+            return Err(Cause::BadCallId);
+        }
         let inviter_way = match inviter {
             Realm::Access => {
                 Way { target: contact.unwrap_or(ue.profile().contact_uri).into(), routes: Box::default() }
@@ -57,14 +61,8 @@ impl Edge {
                 routes: self.routes_of_request(message),
             },
         };
-        let opening = Opening {
-            inviter,
-            call_id: request.call_id,
-            inviter_tag: request.from.tag().unwrap_or_default(),
-            binding,
-            flow: ue.flow,
-            inviter_way,
-        };
+        let opening =
+            Opening { inviter, call_id: request.call_id, inviter_tag, binding, flow: ue.flow, inviter_way };
         let id = self.calls.open(opening, request.now).ok_or(Cause::TableFull)?;
         self.counters.calls_opened += 1;
         self.seal_token(id);
@@ -100,10 +98,11 @@ impl Edge {
             Realm::Core => self.routes_of_response(message),
             Realm::Access => Box::default(),
         };
+        let tag = tag.filter(|tag| tag.len() <= NAMES_BYTES_MAX);
         let dialog = self.calls.call_mut(id).and_then(|call| call.enter(tag?));
         let number = dialog.map(|dialog| {
-            if let Some(contact) = contact_of(message) {
-                dialog.callee_way = Way { target: contact.uri.into(), routes };
+            if let Ok(Some(contact)) = contact_of(message) {
+                dialog.callee_way = Way { target: contact.into(), routes };
             }
             if status >= 200 {
                 self.counters.dialogs_confirmed += u64::from(!dialog.confirmed);
@@ -393,10 +392,26 @@ impl Edge {
     }
 }
 
-/// The first Contact of a message.
-pub(crate) fn contact_of(message: Message<'_>) -> Option<NameAddr<'_>> {
-    message.name_addrs(HeaderId::Contact).flatten().find(|contact| !contact.star)
+/// The first Contact URI of a message: a remote target, and so a Request-URI to come.
+///
+/// # Errors
+/// `BadContact` for one that could not stand in a request line, or is too long to be kept.
+pub(crate) fn contact_of(message: Message<'_>) -> Result<Option<&[u8]>, Cause> {
+    let contact = message.name_addrs(HeaderId::Contact).flatten().find(|contact| !contact.star);
+    match contact.map(|contact| contact.uri) {
+        Some(uri) if uri.len() > TARGET_BYTES_MAX || uri.iter().any(u8::is_ascii_control) => {
+            Err(Cause::BadContact)
+        }
+        uri => Ok(uri),
+    }
 }
+
+/// A dialog lives for hours: what it keeps of its messages is capped far below a message's own limits.
+/// The longest Contact of the specification has 140 bytes.
+const TARGET_BYTES_MAX: usize = 1_024;
+
+/// Call-ID and tag; likewise.
+const NAMES_BYTES_MAX: usize = 512;
 
 /// The user part of our Record-Route on one side.
 fn own_user(call: &Call, side: Realm) -> &[u8] {

@@ -13,7 +13,7 @@ use crate::slots::Slots;
 use media::command::{MediaCommand, MsrpSession};
 use sip::{HeaderId, Message, Method};
 use smallvec::SmallVec;
-use wire::{Cause, DialogId, EditList, MediaId, Realm};
+use wire::{Cause, DialogId, EditList, MediaId, Realm, Transport};
 
 /// The media sessions of a shard, and which call each belongs to.
 pub type MediaIds = Slots<MediaId, DialogId>;
@@ -151,6 +151,10 @@ impl Negotiation {
         self.offer.as_ref().is_some_and(|offer| offer.by() != realm)
     }
 
+    fn access_transport(&self) -> Option<Transport> {
+        self.offer.as_ref().filter(|_| !self.sessions.is_empty())?.access_transport()
+    }
+
     fn offer(
         &mut self,
         message: Message<'_>,
@@ -158,7 +162,10 @@ impl Negotiation {
         from: Realm,
         bench: &mut Workbench<'_>,
     ) -> Result<(), Cause> {
-        let offer = Offer::anchor(message, place, from, &bench.terms, bench.edits)?;
+        let mut terms = bench.terms;
+        // What the UE once chose for its media holds on, whatever its signalling came over.
+        terms.ue_transport = self.access_transport().unwrap_or(terms.ue_transport);
+        let offer = Offer::anchor(message, place, from, &terms, bench.edits)?;
         if self.offer.as_deref() != Some(&offer) {
             self.previous = self.offer.replace(Box::new(offer));
         }

@@ -2,7 +2,6 @@ use super::*;
 use crate::api::MsrpPoint;
 use core::time::Duration;
 use media::command::Opening;
-use wire::Transport;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/");
 const CALL: DialogId = DialogId { slot: 3, generation: 1 };
@@ -13,7 +12,8 @@ fn vector(name: &str) -> String {
 
 /// One end-to-end negotiation: what each side sent, what the relay was ordered.
 struct Stage {
-    points: [MsrpPoint; 2],
+    points: Vec<MsrpPoint>,
+    ue_transport: Transport,
     ids: MediaIds,
     commands: Vec<MediaCommand>,
 }
@@ -26,10 +26,20 @@ impl Stage {
             advertised: advertised.parse().unwrap(),
         };
         Self {
-            points: [point(Realm::Access, access), point(Realm::Core, core)],
+            points: vec![point(Realm::Access, access), point(Realm::Core, core)],
+            ue_transport: Transport::Udp,
             ids: MediaIds::new(4, 0),
             commands: Vec::new(),
         }
+    }
+
+    /// Gives the access side a TLS listener, and the UE signalling over TLS.
+    fn secure(&mut self) {
+        let mut point = self.points[0].clone();
+        point.transport = Transport::Tls;
+        point.advertised.set_port(point.advertised.port() + 1);
+        self.points.push(point);
+        self.ue_transport = Transport::Tls;
     }
 
     /// Takes `text` through `negotiation`; gives back the message that goes on.
@@ -41,7 +51,7 @@ impl Stage {
             terms: Terms {
                 points: &self.points,
                 ue: "182.1.1.203".parse().unwrap(),
-                ue_transport: Transport::Udp,
+                ue_transport: self.ue_transport,
                 idle_max: Duration::from_secs(600),
                 message_bytes_max: u64::MAX,
             },
@@ -320,4 +330,22 @@ fn a_body_that_cannot_be_anchored_is_taken_off() {
         String::from_utf8(out).unwrap(),
         "SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
     );
+}
+
+/// A UE whose signalling is secured, but which chose plain media, is not moved to TLS by a later offer.
+#[test]
+fn media_stay_on_the_transport_the_ue_chose() {
+    let mut stage = Stage::new("192.0.2.7:2855", "192.0.2.8:2955");
+    stage.secure();
+    let mut negotiation = Negotiation::default();
+    let invite = message("INVITE sip:a@b SIP/2.0", "1 INVITE", OFFER);
+    stage.pass(&mut negotiation, Realm::Access, &invite).unwrap();
+    let ok = message("SIP/2.0 200 OK", "1 INVITE", &other("10.0.0.2:7/y"));
+    stage.pass(&mut negotiation, Realm::Core, &ok).unwrap();
+    let update = message("UPDATE sip:a@b SIP/2.0", "2 UPDATE", &other("10.0.0.2:7/z"));
+    let passed = stage.pass(&mut negotiation, Realm::Core, &update).unwrap();
+    assert!(passed.contains("a=path:msrp://192.0.2.7:2855/z;tcp"), "{passed}");
+    // A first offer to the same UE is for TLS.
+    let first = stage.pass(&mut Negotiation::default(), Realm::Core, &update).unwrap();
+    assert!(first.contains("a=path:msrps://192.0.2.7:2856/z;tcp"), "{first}");
 }
