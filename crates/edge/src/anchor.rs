@@ -120,7 +120,7 @@ impl Offer {
                 false => None,
             };
             if line.is_none() {
-                editor.port(&media, 0);
+                refuse(&media, point, &mut editor);
             }
             offer.lines.push(line);
         }
@@ -182,7 +182,7 @@ impl Offer {
                 _ => None,
             };
             if line.is_none() {
-                editor.port(&media, 0);
+                refuse(&media, point, &mut editor);
             }
             answer.lines.push(line);
         }
@@ -286,6 +286,25 @@ fn answered(
     let local_path = rewrite(media, point, offered.said.transport, setup, editor)?;
     Some(Box::new(Answered { said, local_path }))
 }
+
+/// Switches one medium off, and leaves no address of the far end in it.
+fn refuse(media: &Media<'_>, point: &MsrpPoint, editor: &mut Editor<'_>) {
+    editor.port(media, 0);
+    for attribute in media.section().attributes() {
+        if ADDRESSES.iter().any(|name| attribute.name.eq_ignore_ascii_case(name)) {
+            editor.remove_line(attribute.line);
+        }
+    }
+    let path = media.path().and_then(|path| path.first());
+    match (path, media.section().attribute(b"path")) {
+        (Some(uri), _) => editor.path(&uri, uri.scheme.text, point.advertised.to_string().as_bytes()),
+        (None, Some(line)) => editor.remove_line(line.line),
+        (None, None) => {}
+    }
+}
+
+/// Attributes that name where media are received (RFC 3605, RFC 8839).
+const ADDRESSES: [&[u8]; 3] = [b"candidate", b"remote-candidates", b"rtcp"];
 
 /// RFC 4975 §5.4: who offers without `a=setup` connects.
 const fn core_connects(offered: Option<Setup>) -> bool {

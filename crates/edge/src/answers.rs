@@ -4,6 +4,7 @@ use crate::api::Outbox;
 use crate::exchange::{Exchange, Purpose};
 use crate::flow::Stream;
 use crate::headers;
+use crate::negotiation::strip_stray;
 use crate::registration::credentials;
 use crate::shard::Edge;
 use sip::Message;
@@ -26,21 +27,25 @@ impl Edge {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
                 credentials::take_keys(message, edits);
+                strip_stray(message, edits);
             }
             Purpose::Register(mut registering) => {
                 headers::strip(message, headers::REGISTER_TO_ACCESS, edits);
+                strip_stray(message, edits);
                 self.registration_answered(x, &mut registering, message, now, edits, out);
                 x.purpose = Purpose::Register(registering);
             }
             Purpose::Invite(call) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
+                credentials::take_keys(message, edits);
                 self.invite_answered(x, call, message, edits, now, out);
                 x.purpose = Purpose::Invite(call);
             }
             Purpose::Inside(mut inside) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
+                credentials::take_keys(message, edits);
                 self.answered_inside(x, &mut inside, message, edits, now, out);
                 x.purpose = Purpose::Inside(inside);
             }

@@ -8,6 +8,7 @@
 use crate::api::{Action, Outbox};
 use crate::exchange::{Incoming, Purpose, Target};
 use crate::flow::Origin;
+use crate::negotiation::strip_stray;
 use crate::proxy::{Way, push_bytes};
 use crate::registration::credentials;
 use crate::route::Destination;
@@ -94,7 +95,10 @@ fn forward(
     headers::contact_to_access(message, edge.points.at(target.point), edits);
     let purpose = match request.method() {
         Method::Invite => Purpose::Invite(edge.open_call(request, binding, &target, edits, out)?),
-        _ => Purpose::Plain,
+        _ => {
+            strip_stray(message, edits);
+            Purpose::Plain
+        }
     };
     let way = Way { target, purpose, binding: Some(binding), tried: None };
     edge.forward(request, way, edits, out).map(drop)

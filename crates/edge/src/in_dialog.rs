@@ -153,12 +153,9 @@ impl Edge {
         out: &mut Outbox,
     ) {
         let status = message.status();
-        if !(101..300).contains(&status) {
-            return;
-        }
         let (place, responder) = (inside.place, x.target.realm);
         self.negotiate_answer(place.call, Some(place.dialog), message, responder, edits, out);
-        if status < 200 {
+        if !(200..300).contains(&status) {
             return;
         }
         if matches!(inside.method, Method::Invite | Method::Update) {

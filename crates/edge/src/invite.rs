@@ -87,6 +87,7 @@ impl Edge {
     ) {
         let status = message.status();
         if !(101..300).contains(&status) {
+            self.negotiate_answer(id, None, message, x.target.realm, edits, out);
             return;
         }
         let own_tag = self.tag_of(&x.echo);

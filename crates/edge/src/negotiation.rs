@@ -63,16 +63,17 @@ impl Negotiation {
         call: DialogId,
         bench: &mut Workbench<'_>,
     ) -> Result<(), Cause> {
-        let place = match message.method() {
-            Method::Invite | Method::Update | Method::Prack | Method::Ack => bodies::sdp_place(message)?,
-            _ => return Ok(()),
-        };
+        let place = bodies::sdp_place(message)?;
         match (message.method(), place) {
             (Method::Invite, None) => {
                 self.expect = Expect::Offer;
                 Ok(())
             }
             (_, None) => Ok(()),
+            (method, Some(_)) if !negotiates(method) => {
+                strip_body(message, bench.edits);
+                Ok(())
+            }
             (Method::Ack, Some(place)) => self.answer(message, place, from, call, bench),
             (Method::Prack, Some(place)) if self.expect == Expect::Offer && self.is_offered_to(from) => {
                 self.answer(message, place, from, call, bench)
@@ -87,7 +88,7 @@ impl Negotiation {
         }
     }
 
-    /// Takes in a response between 101 and 299 and rewrites its SDP.
+    /// Takes in a response and rewrites its SDP.
     ///
     /// # Errors
     /// As [`Offer::anchor`] and [`Offer::anchor_answer`]; the body could not be split, or `TableFull`.
@@ -98,12 +99,14 @@ impl Negotiation {
         call: DialogId,
         bench: &mut Workbench<'_>,
     ) -> Result<(), Cause> {
-        if !matches!(message.method(), Method::Invite | Method::Update | Method::Prack) {
-            return Ok(());
-        }
         let Some(place) = bodies::sdp_place(message)? else {
             return Ok(());
         };
+        // A refusal may describe what would be acceptable (RFC 3261 §21.4.26): by its own addresses.
+        if !negotiates(message.method()) || !(101..300).contains(&message.status()) {
+            strip_body(message, bench.edits);
+            return Ok(());
+        }
         if self.expect == Expect::Answer || message.method() != Method::Invite {
             return self.answer(message, place, from, call, bench);
         }
@@ -229,6 +232,22 @@ impl Negotiation {
         self.sessions = new;
         Ok(())
     }
+}
+
+/// Takes SDP off a message of the core that belongs to no call: the capabilities in an answer to
+/// OPTIONS (RFC 3261 §11.2) name the core's own addresses.
+///
+/// A MESSAGE keeps what it carries: a reported message is evidence (R60).
+pub fn strip_stray(message: Message<'_>, edits: &mut EditList) {
+    let stray = message.method() != Method::Message && !message.body().is_empty();
+    if stray && !matches!(bodies::sdp_place(message), Ok(None)) {
+        strip_body(message, edits);
+    }
+}
+
+/// Whether SDP in messages of this method is an offer or an answer.
+const fn negotiates(method: Method) -> bool {
+    matches!(method, Method::Invite | Method::Update | Method::Prack | Method::Ack)
 }
 
 /// Takes the body off: a description that cannot be anchored must not name the one side to the other.

@@ -43,7 +43,7 @@ fn assert_clean(world: &mut World) {
 }
 
 /// A response with a body, tagged `tag` unless the request was.
-fn answer(request: &Sent, status: &str, tag: &str, lines: &str, body: &str) -> Vec<u8> {
+pub fn answer(request: &Sent, status: &str, tag: &str, lines: &str, body: &str) -> Vec<u8> {
     let plain = String::from_utf8(response(request, status, lines)).unwrap();
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     let length = format!("{kind}Content-Length: {}\r\n\r\n{body}", body.len());
@@ -53,7 +53,7 @@ fn answer(request: &Sent, status: &str, tag: &str, lines: &str, body: &str) -> V
         .into_bytes()
 }
 
-fn body(message: &str) -> &str {
+pub fn body(message: &str) -> &str {
     message.split_once("\r\n\r\n").unwrap().1
 }
 
@@ -62,7 +62,7 @@ fn body_of(name: &str) -> String {
 }
 
 /// The SDP of `vector` as its maker on the core side wrote it.
-fn core_sdp(name: &str) -> String {
+pub fn core_sdp(name: &str) -> String {
     let printed = vector_text(name);
     let sdp = &printed[printed.find("v=0").unwrap()..];
     let port = sdp.split("m=message ").nth(1).unwrap().split(' ').next().unwrap();
@@ -75,7 +75,7 @@ fn printed_sdp(text: &str, port: &str) -> String {
 }
 
 const ROUTES: &str = "<sip:182.1.1.65:5080;lr>, <sip:182.1.1.66;lr;x=1>";
-const CORE_CONTACT: &str = "<sip:as@10.71.174.102:5061;transport=tcp>";
+pub const CORE_CONTACT: &str = "<sip:as@10.71.174.102:5061;transport=tcp>";
 
 /// A UE that has sent `name` and what reached the core.
 fn invited(world: &mut World, name: &str) -> (String, Sent) {
@@ -208,7 +208,7 @@ fn a_chat_of_the_ue_from_invite_to_bye() {
 }
 
 /// `name` as the core sends it: its own inner routes and addresses, our Path, its SDP.
-fn from_core(name: &str, path: &str) -> String {
+pub fn from_core(name: &str, path: &str) -> String {
     let printed = vector_text(name);
     let via = header(&printed, "Via").unwrap();
     let contact = header(&printed, "Contact").unwrap();

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod anything;
 mod calls;
 mod compare;
 mod hiding;

@@ -215,7 +215,7 @@ impl World {
     }
 }
 
-fn realm_of(hop: Hop) -> Realm {
+pub fn realm_of(hop: Hop) -> Realm {
     match hop {
         Hop::Stream(_) => Realm::Access, // tests open core streams only to take from them
         Hop::Datagram { socket, .. } if socket == ACCESS_UDP => Realm::Access,
