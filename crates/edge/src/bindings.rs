@@ -3,13 +3,16 @@
 //! ```text
 //!            REGISTER passes                200 of the core
 //!   (none) ───────────────────▶ Reserved ───────────────────▶ Live ──┐ refresh, new flow
-//!                                  │ refused, timed out        │ ▲───┘
-//!                                  ▼                           ▼
-//!                                (none) ◀── expires=0, `*`, expiry, replaced
+//!                                  │ ▲                         │ ▲───┘
+//!     no REGISTER is under way     │ └─────────────────────────┘
+//!                                  ▼      expires=0, `*`, expiry, replaced
+//!                                (none)
 //! ```
 //! A binding is reserved when its REGISTER goes to the core, because the Path token names it; a
-//! refused REGISTER leaves the live bindings as they were (R22). A live binding outlives its flow: the
-//! UE comes back with the same instance, and until then requests for it are answered 430 (R7).
+//! refused REGISTER leaves the live bindings as they were (R22). REGISTERs of one contact that overtake
+//! each other share one binding, whatever the order of their answers: each holds a claim, and the place
+//! is given free with the last. A live binding outlives its flow: the UE comes back with the same
+//! instance, and until then requests for it are answered 430 (R7).
 
 use crate::points::PointId;
 use crate::slots::Slots;
@@ -26,6 +29,8 @@ pub struct Binding {
     pub id: BindingId,
     /// Whether the core has accepted it.
     pub live: bool,
+    /// REGISTERs under way that name it.
+    claims: u32,
     /// Where the UE is.
     pub flow: FlowPath,
     /// Our address that faces it.
@@ -134,11 +139,19 @@ impl Bindings {
         self.live_count
     }
 
-    /// Takes a place for a binding that the core has yet to accept; `None` if the table is full.
-    pub fn reserve(&mut self, flow: FlowPath, point: PointId, source: SocketAddr) -> Option<BindingId> {
-        self.slots.insert_with(|id| Binding {
+    /// Takes a place for a binding that the core has yet to accept, with one claim on it; `None` if the
+    /// table is full.
+    pub fn reserve(
+        &mut self,
+        flow: FlowPath,
+        point: PointId,
+        source: SocketAddr,
+        profile: &Profile<'_>,
+    ) -> Option<BindingId> {
+        let id = self.slots.insert_with(|id| Binding {
             id,
             live: false,
+            claims: 1,
             flow,
             point,
             source,
@@ -146,7 +159,28 @@ impl Bindings {
             armed: None,
             text: Box::default(),
             ends: [0; FIELDS],
-        })
+        })?;
+        self.slots.find_mut(id)?.describe(profile);
+        let known = self.by_aor.get(profile.aor_key).map_or(0, |ids| ids.len());
+        if known < LISTED_MAX {
+            self.list(id, profile.aor_key);
+        }
+        Some(id)
+    }
+
+    /// One more REGISTER names this binding.
+    pub fn claim(&mut self, id: BindingId) {
+        if let Some(binding) = self.slots.find_mut(id) {
+            binding.claims = binding.claims.saturating_add(1);
+        }
+    }
+
+    /// One REGISTER less names it.
+    pub fn release(&mut self, id: BindingId) {
+        if let Some(binding) = self.slots.find_mut(id) {
+            binding.claims = binding.claims.saturating_sub(1);
+            self.sweep(id);
+        }
     }
 
     /// The binding, reserved or live.
@@ -166,64 +200,84 @@ impl Bindings {
         self.slots.find(id).filter(|b| b.live)
     }
 
-    /// Marks it live under the address of record its profile names; whether it was not live before.
+    /// Marks it live; whether it was not live before.
     pub fn go_live(&mut self, id: BindingId) -> bool {
         let Some(binding) = self.slots.find_mut(id) else {
             return false;
         };
-        let fresh = !core::mem::replace(&mut binding.live, true);
-        if fresh {
-            let key = binding.profile().aor_key;
-            match self.by_aor.get_mut(key) {
-                Some(ids) => ids.push(id),
-                None => {
-                    self.by_aor.insert(key.into(), SmallVec::from_slice(&[id]));
-                }
-            }
-            self.live_count += 1;
+        if core::mem::replace(&mut binding.live, true) {
+            return false;
         }
-        fresh
+        let key = Box::<[u8]>::from(binding.profile().aor_key);
+        self.list(id, &key);
+        self.live_count += 1;
+        true
     }
 
-    /// Takes a binding out.
-    pub fn remove(&mut self, id: BindingId) -> Option<Binding> {
-        let binding = self.slots.remove(id)?;
-        if binding.live {
+    /// Ends a live binding. Its place stays as long as REGISTERs under way name it.
+    pub fn end(&mut self, id: BindingId) {
+        if let Some(binding) = self.slots.find_mut(id)
+            && core::mem::replace(&mut binding.live, false)
+        {
             self.live_count -= 1;
-            let key = binding.profile().aor_key;
-            if let Some(ids) = self.by_aor.get_mut(key) {
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.by_aor.remove(key);
-                }
-            }
+            self.sweep(id);
         }
-        Some(binding)
     }
 
     /// The live bindings of a user, oldest first.
-    #[must_use]
-    pub fn of_user(&self, aor_key: &[u8]) -> &[BindingId] {
-        self.by_aor.get(aor_key).map_or(&[], |ids| ids.as_slice())
+    pub fn of_user(&self, aor_key: &[u8]) -> impl DoubleEndedIterator<Item = &Binding> {
+        self.listed(aor_key).filter(|b| b.live)
     }
 
-    /// The live binding that a REGISTER with these texts would refresh (R22: one for each user and
-    /// instance; without an instance, for each contact, Call-ID or flow).
+    /// The binding that a REGISTER with these texts would refresh (R22: one for each user and
+    /// instance; without an instance, for each contact, Call-ID or flow). Live ones come first.
     #[must_use]
     pub fn same_contact(&self, wanted: &Profile<'_>, flow: FlowPath) -> Option<BindingId> {
-        let ids = self.of_user(wanted.aor_key).iter().copied();
-        let known = |id: &BindingId| self.slots.find(*id).map(|b| (b.flow, b.profile()));
-        let by = |same: &dyn Fn(FlowPath, &Profile<'_>) -> bool| {
-            ids.clone().find(|id| known(id).is_some_and(|(flow, p)| same(flow, &p)))
+        type Same<'s> = &'s dyn Fn(&Binding, &Profile<'_>) -> bool;
+        let by = |same: Same<'_>| {
+            let all = || self.listed(wanted.aor_key).filter(|b| same(b, &b.profile()));
+            all().find(|b| b.live).or_else(|| all().next()).map(|b| b.id)
         };
         if !wanted.instance.is_empty() {
             return by(&|_, p| p.instance.eq_ignore_ascii_case(wanted.instance));
         }
         by(&|_, p| p.instance.is_empty() && p.contact_uri == wanted.contact_uri)
             .or_else(|| by(&|_, p| p.instance.is_empty() && p.call_id == wanted.call_id))
-            .or_else(|| by(&|f, p| p.instance.is_empty() && f == flow))
+            .or_else(|| by(&|b, p| p.instance.is_empty() && b.flow == flow))
+    }
+
+    fn listed(&self, aor_key: &[u8]) -> impl DoubleEndedIterator<Item = &Binding> {
+        let ids = self.by_aor.get(aor_key).map_or(&[][..], |ids| ids.as_slice());
+        ids.iter().filter_map(|id| self.slots.find(*id))
+    }
+
+    fn list(&mut self, id: BindingId, aor_key: &[u8]) {
+        match self.by_aor.get_mut(aor_key) {
+            Some(ids) if ids.contains(&id) => {}
+            Some(ids) => ids.push(id),
+            None => {
+                self.by_aor.insert(aor_key.into(), SmallVec::from_slice(&[id]));
+            }
+        }
+    }
+
+    /// Takes a binding out that is neither live nor claimed.
+    fn sweep(&mut self, id: BindingId) {
+        let unused = self.slots.find(id).is_some_and(|b| !b.live && b.claims == 0);
+        let Some(binding) = unused.then(|| self.slots.remove(id)).flatten() else { return };
+        let key = binding.profile().aor_key;
+        if let Some(ids) = self.by_aor.get_mut(key) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_aor.remove(key);
+            }
+        }
     }
 }
+
+/// Reservations of one user that are found again: more come only from somebody who registers for
+/// others, and their list must not grow long.
+const LISTED_MAX: usize = 64;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -250,9 +304,9 @@ mod tests {
     }
 
     fn put(table: &mut Bindings, slot: u32, profile: &Profile<'_>) -> BindingId {
-        let id = table.reserve(flow(slot), point(), "192.0.2.7:1".parse().unwrap()).unwrap();
-        table.find_mut(id).unwrap().describe(profile);
+        let id = table.reserve(flow(slot), point(), "192.0.2.7:1".parse().unwrap(), profile).unwrap();
         assert!(table.go_live(id));
+        table.release(id);
         id
     }
 
@@ -292,13 +346,48 @@ mod tests {
         }
     }
 
+    fn count(table: &Bindings) -> usize {
+        table.of_user(b"a@h").count()
+    }
+
     #[test]
-    fn what_is_removed_is_gone_from_the_user_too() {
+    fn what_has_ended_is_gone_from_the_user_too() {
         let mut table = Bindings::new(8, 0, [0; 4]);
         let id = put(&mut table, 1, &profile("", "sip:a@1", "c"));
-        assert_eq!((table.of_user(b"a@h"), table.live_count()), (&[id][..], 1));
-        table.remove(id);
-        assert_eq!((table.of_user(b"a@h"), table.live_count()), (&[][..], 0));
+        assert_eq!((count(&table), table.live_count()), (1, 1));
+        table.end(id);
+        assert_eq!((count(&table), table.live_count()), (0, 0));
+        assert!(table.find(id).is_none() && table.by_aor.is_empty());
+    }
+
+    #[test]
+    fn registers_that_overtake_each_other_share_one_binding() {
+        let mut table = Bindings::new(8, 0, [0; 4]);
+        let wanted = profile("", "sip:a@1", "c");
+        let id = table.reserve(flow(1), point(), "192.0.2.7:1".parse().unwrap(), &wanted).unwrap();
+        assert_eq!(table.same_contact(&wanted, flow(1)), Some(id));
+        assert_eq!(count(&table), 0, "not live yet");
+        table.claim(id);
+        assert!(table.go_live(id));
+        table.release(id);
+        table.end(id); // de-registered while the second is under way
         assert!(table.live(id).is_none());
+        assert!(table.go_live(id), "and it brings the binding back under the same id");
+        table.release(id);
+        table.end(id);
+        assert!(table.find(id).is_none());
+    }
+
+    #[test]
+    fn reservations_beyond_the_cap_are_served_and_not_listed() {
+        let mut table = Bindings::new(1_000, 0, [0; 4]);
+        for n in 0..200 {
+            let contact = format!("sip:a@{n}");
+            let wanted = profile("", &contact, &contact);
+            table.reserve(flow(n), point(), "192.0.2.7:1".parse().unwrap(), &wanted).unwrap();
+        }
+        assert_eq!(table.listed(b"a@h").count(), LISTED_MAX);
+        let id = put(&mut table, 999, &profile("x", "sip:a@x", "c"));
+        assert_eq!(table.of_user(b"a@h").map(|b| b.id).collect::<Vec<_>>(), [id]);
     }
 }

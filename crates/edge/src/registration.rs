@@ -45,8 +45,6 @@ pub struct Registering {
 pub(crate) struct Claim {
     /// The binding it would open or refresh; `None` where an unknown contact is to be removed.
     pub(crate) binding: Option<BindingId>,
-    /// Whether the binding was reserved for this REGISTER, and goes with it if it fails.
-    pub(crate) reserved: bool,
     /// Its URI, byte for byte (R21).
     pub(crate) contact_uri: Box<[u8]>,
     /// Its `sip.instance`, wherever it stands; empty if there is none.
@@ -142,19 +140,21 @@ fn claim(
         ..Profile::default()
     };
     let known = edge.bindings.same_contact(&wanted, flow);
-    let full = edge.bindings.of_user(aor_key).len() >= edge.config.registrar.bindings_per_user_max;
-    let (binding, reserved) = match known {
-        Some(id) => (Some(id), false),
-        None if wanted_seconds == 0 => (None, false),
+    let full = edge.bindings.of_user(aor_key).count() >= edge.config.registrar.bindings_per_user_max;
+    let binding = match known {
+        Some(id) => {
+            edge.bindings.claim(id);
+            Some(id)
+        }
+        None if wanted_seconds == 0 => None,
         None if full => return Err(Cause::TableFull),
         None => {
-            let id = edge.bindings.reserve(flow, request.origin.point, request.origin.source);
-            (Some(id.ok_or(Cause::TableFull)?), true)
+            let id = edge.bindings.reserve(flow, request.origin.point, request.origin.source, &wanted);
+            Some(id.ok_or(Cause::TableFull)?)
         }
     };
     Ok(Claim {
         binding,
-        reserved,
         contact_uri: contact.uri.into(),
         instance: instance.into(),
         token: binding.map(|id| token(edge, id, flow)).unwrap_or_default(),
@@ -268,12 +268,12 @@ fn challenged_over_tls(edge: &Edge, origin: &Origin) -> bool {
 }
 
 impl Edge {
-    /// Undoes what an exchange had reserved.
+    /// Gives back what a REGISTER had claimed.
     pub(crate) fn abandon(&mut self, purpose: Purpose) {
         if let Purpose::Register(registering) = purpose {
             for claim in registering.claims {
-                if let Some(id) = claim.binding.filter(|_| claim.reserved) {
-                    self.bindings.remove(id);
+                if let Some(id) = claim.binding {
+                    self.bindings.release(id);
                 }
             }
         }
@@ -294,17 +294,18 @@ impl Edge {
     /// Ends a live binding.
     pub(crate) fn end_binding(&mut self, id: BindingId, cause: Cause, now: Instant, out: &mut Outbox) {
         self.end_calls_of(id, cause, now, out);
-        let Some(mut binding) = self.bindings.remove(id) else { return };
+        let Some(binding) = self.bindings.find_mut(id).filter(|b| b.live) else { return };
         self.deadlines.arm(Alarm::Binding(id), &mut binding.armed, None);
         self.flows.unbind(binding.flow, id);
-        self.counters.registrations_ended += 1;
-        self.counters.registrations = self.bindings.live_count();
         out.actions.push(Action::Record(Record::Registration {
             aor: String::from_utf8_lossy(binding.profile().aor).into(),
             source: binding.source,
             expires_seconds: 0,
             ended: Some(cause),
         }));
+        self.bindings.end(id);
+        self.counters.registrations_ended += 1;
+        self.counters.registrations = self.bindings.live_count();
     }
 
     /// A flow closed. Its bindings stay until they expire: the UE comes back over another flow, with

@@ -143,8 +143,8 @@ impl Edge {
             return self.by_token(token);
         }
         let key = identity_key(request.uri()).ok_or(Cause::UnknownTarget)?;
-        let newest = self.bindings.of_user(&key).last();
-        newest.map(|id| Destination::Binding(*id)).ok_or(Cause::UnknownTarget)
+        let newest = self.bindings.of_user(&key).next_back();
+        newest.map(|binding| Destination::Binding(binding.id)).ok_or(Cause::UnknownTarget)
     }
 
     /// The UE a sealed text names.

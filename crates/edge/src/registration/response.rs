@@ -158,7 +158,8 @@ impl Edge {
         out: &mut Outbox,
     ) {
         if registering.star {
-            let ids: SmallVec<[BindingId; 2]> = self.bindings.of_user(&registering.aor_key).into();
+            let ids: SmallVec<[BindingId; 2]> =
+                self.bindings.of_user(&registering.aor_key).map(|b| b.id).collect();
             for id in ids {
                 self.end_binding(id, Cause::Deregistered, now, out);
             }
@@ -171,9 +172,7 @@ impl Edge {
             let seconds = granted.filter(|_| claim.wanted_seconds > 0).unwrap_or(0);
             let seconds = seconds.min(self.config.registrar.expires_seconds_max);
             if seconds == 0 {
-                if !claim.reserved {
-                    self.end_binding(id, Cause::Deregistered, now, out);
-                }
+                self.end_binding(id, Cause::Deregistered, now, out);
                 continue;
             }
             let profile = Profile {
@@ -187,7 +186,6 @@ impl Edge {
                 identities: &identities,
             };
             self.bind(id, &x.requester, &profile, seconds, now, out);
-            claim.reserved = false;
         }
     }
 

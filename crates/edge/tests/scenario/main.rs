@@ -5,6 +5,7 @@
 
 mod anything;
 mod calls;
+mod chaos;
 mod compare;
 mod hiding;
 mod invites;
