@@ -10,7 +10,7 @@ use crate::flow::Origin;
 use crate::proxy::push_send;
 use crate::reply::{Echo, answer_hop};
 use crate::shard::Edge;
-use crate::validate::Reject;
+use crate::validate::{Reject, unknown_extensions};
 use core::hash::Hasher;
 use sip::{HeaderId, Message, Method};
 use std::hash::DefaultHasher;
@@ -29,7 +29,14 @@ impl Edge {
         self.note_reject(reject.cause, origin, message.value(HeaderId::CallId).unwrap_or_default(), out);
         let Some(status) = reject.cause.status() else { return };
         if message.is_request() && message.method() != Method::Ack {
-            let extra = self.warning(reject, origin);
+            let mut extra = self.warning(reject, origin);
+            if reject.cause == Cause::BadExtension {
+                for tag in unknown_extensions(message) {
+                    extra.extend_from_slice(b"Unsupported: ");
+                    extra.extend_from_slice(tag);
+                    extra.extend_from_slice(b"\r\n");
+                }
+            }
             self.reply(message, origin, status, &extra, out);
         }
     }

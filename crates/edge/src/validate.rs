@@ -62,6 +62,11 @@ pub struct Verdict {
 pub fn request_from_access(message: Message<'_>, mode: Mode) -> Result<Verdict, Reject> {
     request_uri(message.uri())?;
     let max_forwards = basics(message)?;
+    // What stands below the top is not ours to judge, but it must be a list (RFC 4475 §3.1.2.1).
+    message.vias().try_for_each(|via| via.map(drop)).map_err(|cause| Reject::at(cause, HeaderId::Via))?;
+    if unknown_extensions(message).next().is_some() {
+        return Err(Reject::at(Cause::BadExtension, HeaderId::ProxyRequire));
+    }
     method_fields(message)?;
     empty_fields(message, mode)?;
     bodies::check(message)?;
@@ -100,6 +105,15 @@ fn basics(message: Message<'_>) -> Result<Option<u8>, Reject> {
         hops => Ok(hops),
     }
 }
+
+/// What Proxy-Require asks for and we do not do: for the Unsupported field of a 420 (RFC 3261 §16.3).
+pub(crate) fn unknown_extensions(message: Message<'_>) -> impl Iterator<Item = &[u8]> {
+    let known = |tag: &[u8]| PROXY_EXTENSIONS.iter().any(|known| tag.eq_ignore_ascii_case(known));
+    message.elements(HeaderId::ProxyRequire).map(|e| e.text).filter(move |tag| !tag.is_empty() && !known(tag))
+}
+
+/// R18.
+const PROXY_EXTENSIONS: [&[u8]; 1] = [b"sec-agree"];
 
 /// R33: what one method cannot do without.
 fn method_fields(message: Message<'_>) -> Result<(), Reject> {
@@ -187,6 +201,10 @@ fn request_uri(uri: &[u8]) -> Result<(), Reject> {
         return Ok(());
     }
     let parsed = sip::uri::parse(uri).map_err(Reject::line)?;
+    if parsed.headers.is_some() {
+        // RFC 3261 §19.1.1 forbids them here; passed on, they would become fields at the next hop.
+        return Err(Reject::line(Cause::BadRequestUri));
+    }
     match parsed.scheme {
         // Quirk q05: a placeholder is no host.
         Scheme::Sip | Scheme::Sips => match bytes_class::all(parsed.host, bytes_class::HOST) {
@@ -317,6 +335,9 @@ mod tests {
             ("OPTIONS", "Max-Forwards: 1\r\n", None),
             ("OPTIONS", "Event:\r\n", at(Cause::EmptyHeader, HeaderId::Event)),
             ("OPTIONS", "Supported:\r\nSubject: \r\nX-Unknown:\r\n", None),
+            ("OPTIONS", "Proxy-Require: Sec-Agree\r\n", None),
+            ("OPTIONS", "Proxy-Require: sec-agree, x\r\n", at(Cause::BadExtension, HeaderId::ProxyRequire)),
+            ("OPTIONS", "Via: SIP/2.0/UDP h, ;;\r\n", at(Cause::BadVia, HeaderId::Via)),
         ] {
             let got = judged(method, "sip:b@h", rest, Mode::Lenient);
             assert_eq!(got.err(), expected, "{method} {rest}");
@@ -335,6 +356,7 @@ mod tests {
             ("http://h/", Some(Cause::BadUriScheme)),
             ("sip:b@as(1..n).h", Some(Cause::BadRequestUri)),
             ("sip:", Some(Cause::BadRequestUri)),
+            ("sip:b@h?Route=%3Csip:x%3E", Some(Cause::BadRequestUri)),
         ] {
             let got = judged("OPTIONS", uri, "", Mode::Lenient);
             assert_eq!(got.err().map(|r| r.cause), cause, "{uri}");

@@ -114,8 +114,10 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits, index: &'a mut Index) -> Resu
 pub fn salvage<'a>(bytes: &'a [u8], limits: &Limits, index: &'a mut Index) -> Option<Message<'a>> {
     match index.read(bytes, limits) {
         Ok(()) => {}
-        Err(error) if matches!(error.cause, Cause::BadRequestUri | Cause::BadVersion) => {
-            // The method could be told apart all the same, so 400 and 505 can be answered.
+        Err(error)
+            if matches!(error.cause, Cause::BadStartLine | Cause::BadRequestUri | Cause::BadVersion) =>
+        {
+            // If the method could be told apart all the same, 400 and 505 can be answered.
             let end = line_end(bytes, 0, limits).ok()?;
             let start = read_start(&bytes[..end]).unwrap_or_else(|refused| refused.start);
             if start.method_text.is_empty() {

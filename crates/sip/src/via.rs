@@ -36,12 +36,14 @@ impl<'a> Via<'a> {
         let mut at = whole.start as usize;
         let protocol = word(bytes, &mut at, end, TOKEN)?;
         slash(bytes, &mut at, end)?;
-        let version = word(bytes, &mut at, end, TOKEN)?;
+        // The version is a token of the sender's. That of the start line is judged, and answered with 505,
+        // for which this Via is needed.
+        word(bytes, &mut at, end, TOKEN)?;
         slash(bytes, &mut at, end)?;
         let transport_start = at;
         let transport = word(bytes, &mut at, end, TOKEN)?;
         let transport_span = Span { start: transport_start as u32, end: at as u32 };
-        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+        if !protocol.eq_ignore_ascii_case(b"SIP") {
             return None;
         }
         let blank = at;
@@ -191,7 +193,7 @@ mod tests {
             "SIP/2.0/UDP",
             "SIP/2.0/UDP;branch=x",
             "SIP/2.0/UDP ;branch=x",
-            "SIP/1.0/UDP h",
+            "SIP/ /UDP h",
             "HTTP/2.0/TCP h",
             "SIP/2.0/UDP h:port",
             "SIP/2.0/UDP h:70000",
