@@ -118,6 +118,14 @@ fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: 
     edge.scratch.text = text;
 }
 
+/// The same inside a dialog, where the Request-URI is the remote target and stays.
+pub(crate) fn normalise_to(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: &mut EditList) {
+    let mut text = core::mem::take(&mut edge.scratch.text);
+    let own = identify::caller_number(edge, caller);
+    edge.derived.numbers.complete_to(message, own, &mut text, edits);
+    edge.scratch.text = text;
+}
+
 /// The header policy of an initial request towards the core.
 ///
 /// The UE's own Route is replaced by the Service-Route of its registration (R22).

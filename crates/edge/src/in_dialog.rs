@@ -92,12 +92,13 @@ fn to_core(
     if !way.target.is_empty() && edge.is_own_uri(Realm::Access, message.uri()) {
         edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(&way.target, out));
     }
+    let caller = identify::in_dialog(edge, message, binding);
+    from_access::normalise_to(edge, message, &caller, edits);
     if request.method() == Method::Ack {
         headers::count_hop(message, edits)?;
         headers::strip(message, headers::REQUEST_TO_CORE, edits);
         headers::route(message, &way.routes, edits);
     } else {
-        let caller = identify::in_dialog(edge, message, binding);
         from_access::edit(edge, message, &caller, &way.routes, edits)?;
     }
     headers::contact_to_core(message, edge.points.at(target.point), edits);

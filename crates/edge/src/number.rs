@@ -96,6 +96,17 @@ impl NumberPlan {
         if self.complete(message.uri(), caller, scratch) == Completion::Completed {
             edits.replace(message.uri_span(), scratch);
         }
+        self.complete_to(message, caller, scratch, edits);
+    }
+
+    /// Completes the To alone: inside a dialog the core knows the UE's peer by the completed one.
+    pub fn complete_to(
+        &self,
+        message: Message<'_>,
+        caller: Option<&[u8]>,
+        scratch: &mut Vec<u8>,
+        edits: &mut EditList,
+    ) {
         let Ok(to) = message.to() else { return };
         scratch.clear();
         if self.complete(to.uri, caller, scratch) == Completion::Completed {

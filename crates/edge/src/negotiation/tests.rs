@@ -196,6 +196,21 @@ fn only_the_sdp_part_changes() {
     }
 }
 
+/// Vectors lm-03, lm-04: printed as in bypass mode (R78), anchored here by default.
+#[test]
+fn a_large_message_for_the_ue() {
+    let mut stage = Stage::new("182.3.1.7:2855", "182.2.1.4:2955");
+    let mut negotiation = Negotiation::default();
+    let to_ue = stage.pass(&mut negotiation, Realm::Core, &vector("lm-03-invite-to-ue")).unwrap();
+    assert!(body(&to_ue).contains("a=path:msrp://182.3.1.7:2855/hwPEbgQaow3e3g;tcp\r\n"));
+    assert!(body(&to_ue).contains("a=setup:actpass\r\n") && !body(&to_ue).contains("10.71.174.102"));
+    let to_core = stage.pass(&mut negotiation, Realm::Access, &vector("lm-04-200-from-ue")).unwrap();
+    assert!(
+        body(&to_core).contains("a=path:msrp://182.2.1.4:2955/12120;tcp\r\na=setup:active\r\na=accept-type:")
+    );
+    assert_eq!(stage.ordered().0.len(), 2, "reserved, agreed");
+}
+
 #[test]
 fn a_foreign_boundary_makes_bad_sdp() {
     let mut stage = Stage::new("182.3.1.7:2855", "182.2.1.4:2955");

@@ -711,6 +711,103 @@ fn two_ues_of_one_shard_talk_to_each_other() {
     assert_clean(&mut world);
 }
 
+/// R64: 100rel and re-INVITE pass, in early and confirmed dialogs.
+#[test]
+fn reliable_provisionals_and_new_offers_pass() {
+    let mut world = World::new();
+    let (invite, request) = invited(&mut world, "chat-01-invite.sip");
+    let sdp = core_sdp("chat-02-200.sip");
+    let lines = format!("Contact: {CORE_CONTACT}\r\nRequire: 100rel\r\nRSeq: 1\r\n");
+    world.core(&answer(&request, "183 Progress", "far1", &lines, &sdp));
+    let progress = world.one();
+    world.datagram(A, inside(&invite, &progress, "PRACK", 2, "RAck: 1 1 INVITE\r\n").as_bytes());
+    let prack = world.one();
+    assert!(prack.text().starts_with("PRACK sip:as@10.71.174.102:5061;transport=tcp SIP/2.0\r\n"));
+    assert_eq!(prack.header("RAck").unwrap(), "1 1 INVITE");
+    world.core(&response(&prack, "200 OK", ""));
+    assert!(world.one().text().starts_with("SIP/2.0 200 "));
+    world.core(&answer(&request, "200 OK", "far1", &format!("Contact: {CORE_CONTACT}\r\n"), ""));
+    let ok = world.one();
+    let (sessions, _) = ordered(&mut world);
+    assert_eq!(sessions.len(), 1);
+
+    // The UE offers anew, and is refused: nothing changes. Offered again and accepted, it does.
+    let new = body_of("ft-01-invite-file.sip").replace("10110/10110", "10110/new");
+    let more = format!("Contact: <sip:user1@{A};x=2>\r\nContent-Type: application/sdp\r\n");
+    let offer = |cseq| {
+        let text = inside(&invite, &ok, "INVITE", cseq, &more);
+        text.replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: {}\r\n\r\n{new}", new.len()))
+    };
+    for (cseq, status) in [(3, "491 Request Pending"), (4, "200 OK")] {
+        world.datagram(A, offer(cseq).as_bytes());
+        let passed = world.sent().remove(0);
+        assert!(passed.text().contains("a=path:msrp://182.2.1.4:2855/new;tcp"), "{}", passed.text());
+        let accepted = status.starts_with('2');
+        let sdp = if accepted { sdp.as_str() } else { "" };
+        world.core(&answer(&passed, status, "far1", "Contact: <sip:as2@10.71.174.102>\r\n", sdp));
+        world.sent();
+        let (changed, released) = ordered(&mut world);
+        assert_eq!((changed.len(), released.len()), (usize::from(accepted), 0), "{status}");
+        assert!(changed.iter().all(|s| s.id == sessions[0].id));
+    }
+    // Both remote targets were refreshed.
+    world.core(inside_from_core(&request, "INFO", 9, "").as_bytes());
+    assert!(world.one().text().starts_with(&format!("INFO sip:user1@{A};x=2 SIP/2.0")));
+    world.datagram(A, inside(&invite, &ok, "BYE", 5, "").as_bytes());
+    let bye = world.one();
+    assert!(bye.text().starts_with("BYE sip:as2@10.71.174.102 SIP/2.0"), "{}", bye.text());
+    world.core(&response(&bye, "200 OK", ""));
+    assert_clean(&mut world);
+}
+
+/// A request of the core that reached the wrong shard is given to the one that its token names.
+#[test]
+fn a_stray_request_inside_a_dialog_is_handed_over() {
+    let mut world = World::new();
+    let (_, request, _) = chatting(&mut world);
+    let mut stranger = World::shard(crate::world::config(), 1);
+    let bye = inside_from_core(&request, "BYE", 7, "");
+    for text in [bye.clone(), bye.replace("BYE", "ACK")] {
+        stranger.core(text.as_bytes());
+        stranger.sent();
+        let handed = core::mem::take(&mut stranger.actions);
+        assert!(
+            matches!(handed[..], [Action::Handover { shard: wire::ShardId(0), realm: Realm::Core, .. }]),
+            "{handed:?}"
+        );
+    }
+    let event = edge::Event::Handover {
+        realm: Realm::Core,
+        transport: Transport::Udp,
+        source: crate::world::addr(CORE),
+        bytes: bye.as_bytes(),
+    };
+    world.event(event);
+    assert_eq!(world.one().hop, udp(A));
+}
+
+/// R32, spam-01: the UE dialled a bare number; the core sees the completed one throughout the dialog.
+#[test]
+fn a_dialled_number_is_completed_in_the_whole_dialog() {
+    let mut world = World::new();
+    let ue = "131.1.1.125:5060";
+    registered_udp(&mut world, "user1", ue);
+    let invite = vector_text("spam-01-invite-bare-number.sip");
+    world.datagram(ue, invite.as_bytes());
+    let request = world.sent().remove(0);
+    assert!(request.text().starts_with("INVITE tel:+861008699999 SIP/2.0\r\n"), "{}", request.text());
+    assert_eq!(request.header("To").unwrap(), "<tel:+861008699999>");
+    let lines = format!("Contact: {CORE_CONTACT}\r\n");
+    world.core(&answer(&request, "200 OK", "far1", &lines, &core_sdp("chat-02-200.sip")));
+    let ok = world.one();
+    assert_eq!(ok.header("To").unwrap(), "<+861008699999>;tag=far1");
+    for method in ["ACK", "BYE"] {
+        let text = inside(&invite, &ok, method, 1, "").replace(A, ue);
+        world.datagram(ue, text.as_bytes());
+        assert_eq!(world.one().header("To").unwrap(), "<tel:+861008699999>;tag=far1");
+    }
+}
+
 fn realm(sent: &Sent) -> Realm {
     match sent.hop {
         wire::Hop::Datagram { socket, .. } if socket == crate::world::CORE_UDP => Realm::Core,
