@@ -377,23 +377,18 @@ fn service_routes_that_show_an_address_are_masked() {
 fn registers_that_overtake_each_other_leave_one_binding_that_is_reached() {
     let mut world = World::new();
     let ue = "192.0.2.7:4000";
-    let mut send = |world: &mut World, cseq| {
+    let send = |world: &mut World, cseq| {
+        world.sent();
         world.datagram(ue, register("a", ue, cseq, "").as_bytes());
         world.one()
     };
     let (first, second) = (send(&mut world, 1), send(&mut world, 2));
     accept(&mut world, &first, 3600);
-    let third = send_third(&mut world, ue);
+    let third = send(&mut world, 3);
     accept(&mut world, &second, 3600);
     let registered = accept(&mut world, &third, 3600);
     world.sent();
     assert_eq!(world.edge.counters().registrations, 1);
     world.core(crate::ue::message_to_ue(&registered.path, "m1", "").as_bytes());
     assert_eq!(world.one().hop, udp(ue));
-}
-
-fn send_third(world: &mut World, ue: &str) -> Sent {
-    world.sent();
-    world.datagram(ue, register("a", ue, 3, "").as_bytes());
-    world.one()
 }
