@@ -90,6 +90,14 @@ impl Core {
             "R14",
             &format!("Supported {:?}", request.list("Supported")),
         );
+        // R15: from the UE, or added by the edge
+        let access: Vec<&str> = request.all("P-Access-Network-Info").collect();
+        let from_ue = access.first().is_some_and(|a| a.starts_with("3GPP-E-UTRAN-TDD;"));
+        expect(
+            access.len() == 1 && from_ue == subscriber.is_native,
+            "R15",
+            &format!("P-Access-Network-Info {access:?}"),
+        );
         let contact = request.first("Contact").unwrap_or_default();
         if contact != "*" {
             expect(

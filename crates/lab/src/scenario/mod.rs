@@ -61,6 +61,7 @@ pub fn run(
     let mut seen = driver.violations().len();
     let mut stage = Stage::new(driver, people);
     for flow in flows {
+        stage.begin();
         let began = stage.now();
         let outcome = (flow.run)(&mut stage);
         let took = stage.now().since(began);

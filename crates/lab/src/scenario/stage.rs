@@ -2,9 +2,9 @@
 
 use super::{Driver, Person};
 use crate::node::Violation;
-use crate::ue::{Command, UeEvent};
+use crate::ue::{Command, INCOMING_TAGS, UeEvent};
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use wire::Instant;
 
 /// The stage on which flows run, one after the other.
@@ -13,6 +13,10 @@ pub struct Stage<'a> {
     people: &'a [Person],
     heard: VecDeque<(usize, UeEvent)>,
     next_tag: u64,
+    /// Tags below belong to earlier flows: what becomes of them fails no later one.
+    first_tag: u64,
+    /// Sessions that came in during this flow, by UE.
+    incoming: BTreeSet<(usize, u64)>,
 }
 
 /// Longer than a transaction may take: 64·T1 of RFC 3261 and some more.
@@ -23,7 +27,7 @@ const HEARD_MAX: usize = 1_000;
 impl<'a> Stage<'a> {
     /// An empty stage.
     pub fn new(driver: &'a mut dyn Driver, people: &'a [Person]) -> Self {
-        Self { driver, people, heard: VecDeque::new(), next_tag: 0 }
+        Self { driver, people, heard: VecDeque::new(), next_tag: 0, first_tag: 0, incoming: BTreeSet::new() }
     }
 
     /// The time of the nodes' clock.
@@ -94,12 +98,15 @@ impl<'a> Stage<'a> {
                     self.heard_of(who)
                 ));
             };
+            if let UeEvent::Incoming { tag, .. } = event {
+                self.incoming.insert((ue, tag));
+            }
             if ue == who
                 && let Some(picked) = pick(&event)
             {
                 return Ok(picked);
             }
-            if let Some(failure) = failure(&event) {
+            if let Some(failure) = self.failure(ue, &event) {
                 return Err(format!("{}: {failure}, while {what} was expected", self.people[ue].name));
             }
             self.heard.push_back((ue, event));
@@ -109,26 +116,33 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Drops what was heard so far: a flow begins with a clean slate.
-    pub fn forget(&mut self) {
+    /// Begins a flow: what earlier ones left behind is not heard any more.
+    pub fn begin(&mut self) {
+        while self.driver.next_event(Duration::ZERO).is_some() {}
         self.heard.clear();
+        self.incoming.clear();
+        self.first_tag = self.next_tag + 1;
+    }
+
+    /// Why waiting makes no sense any more, unless this is what is waited for.
+    fn failure(&self, ue: usize, event: &UeEvent) -> Option<String> {
+        let tag = match event {
+            UeEvent::RegistrationFailed { .. } | UeEvent::Disconnected => None,
+            UeEvent::Refused { tag, .. } | UeEvent::SendFailed { tag, .. } => Some(*tag),
+            UeEvent::Answered { tag, status } if *status >= 300 => Some(*tag),
+            _ => return None,
+        };
+        let ours = match tag {
+            Some(tag) if tag >= INCOMING_TAGS => self.incoming.contains(&(ue, tag)),
+            Some(tag) => tag >= self.first_tag,
+            None => true,
+        };
+        ours.then(|| format!("{event:?}"))
     }
 
     fn heard_of(&self, who: usize) -> String {
         let events: Vec<String> =
             self.heard.iter().filter(|(ue, _)| *ue == who).map(|(_, e)| format!("{e:?}")).collect();
         if events.is_empty() { String::new() } else { format!("; heard {}", events.join(", ")) }
-    }
-}
-
-/// Events after which waiting makes no sense, unless they are what is waited for.
-fn failure(event: &UeEvent) -> Option<String> {
-    match event {
-        UeEvent::RegistrationFailed { .. }
-        | UeEvent::Refused { .. }
-        | UeEvent::SendFailed { .. }
-        | UeEvent::Disconnected => Some(format!("{event:?}")),
-        UeEvent::Answered { status, .. } if *status >= 300 => Some(format!("{event:?}")),
-        _ => None,
     }
 }
