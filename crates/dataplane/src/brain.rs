@@ -2,12 +2,13 @@
 
 use crate::machine::{Machines, Relaying, Signalling};
 use config::Config;
+use core::time::Duration;
 use edge::Edge;
 use edge::api::{Event, Outbox, ShardContext};
-use media::relay;
+use media::relay::{self, Limits, MsrpRelay};
 use std::sync::Arc;
 use telemetry::{Bank, msrp, sip};
-use wire::{Instant, StreamId};
+use wire::{Cause, Instant, Realm, StreamId};
 
 /// Makes an [`Edge`] and an MSRP relay for each shard.
 #[derive(Clone, Copy, Debug)]
@@ -15,10 +16,10 @@ pub struct Gatehouse;
 
 impl Machines for Gatehouse {
     type Signalling = Edge;
-    type Relaying = Relay;
+    type Relaying = MsrpRelay;
 
-    fn build(&self, config: &Arc<Config>, context: ShardContext) -> (Edge, Relay) {
-        let relay = Relay;
+    fn build(&self, config: &Arc<Config>, context: ShardContext) -> (Edge, MsrpRelay) {
+        let relay = MsrpRelay::new(relay_limits(config, &context.seed));
         (Edge::new(Arc::clone(config), context), relay)
     }
 }
@@ -37,46 +38,116 @@ impl Signalling for Edge {
         Self::is_registered(self, stream)
     }
     fn publish(&self, bank: &Bank) {
-        let c = self.counters();
-        let both = |a: &[[u64; edge::counters::METHODS]; 2], b: &[[u64; edge::counters::METHODS]; 2]| {
-            [*a, *b].as_flattened().as_flattened().to_vec()
-        };
-        bank.set(&sip::REQUESTS, both(&c.requests_in, &c.requests_out));
-        // Class 0 is no class.
-        let classes = [&c.responses_in, &c.responses_out];
-        bank.set(&sip::RESPONSES, classes.into_iter().flatten().flat_map(|of_realm| of_realm[1..].to_vec()));
-        bank.set(&sip::REJECTS, c.rejects.as_flattened().iter().copied());
-        bank.set(
-            &sip::RETRANSMISSIONS,
-            [c.retransmissions_in, c.retransmissions_out].as_flattened().to_vec(),
-        );
-        bank.set(&sip::EXCHANGES_OPENED, [c.exchanges_opened]);
-        bank.set(&sip::EXCHANGES, [c.exchanges]);
-        bank.set(&sip::FAILOVERS, [c.failovers]);
-        bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);
-        bank.set(&sip::KEEPALIVES, [c.pings, c.rkeeps, c.stuns]);
-        bank.set(&sip::HANDOVERS, [c.handovers]);
-        let events = [c.registrations_opened, c.registrations_refreshed, c.registrations_ended];
-        bank.set(&sip::REGISTRATION_EVENTS, events);
-        bank.set(&sip::REGISTRATIONS, [c.registrations]);
+        publish_edge(self.counters(), bank);
     }
 }
 
-/// Refuses every connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Relay;
+/// Puts what the edge counts where the exporter finds it.
+fn publish_edge(c: &edge::Counters, bank: &Bank) {
+    let both = |a: &[[u64; edge::counters::METHODS]; 2], b: &[[u64; edge::counters::METHODS]; 2]| {
+        [*a, *b].as_flattened().as_flattened().to_vec()
+    };
+    bank.set(&sip::REQUESTS, both(&c.requests_in, &c.requests_out));
+    // Class 0 is no class.
+    let classes = [&c.responses_in, &c.responses_out];
+    bank.set(&sip::RESPONSES, classes.into_iter().flatten().flat_map(|of_realm| of_realm[1..].to_vec()));
+    bank.set(&sip::REJECTS, c.rejects.as_flattened().iter().copied());
+    bank.set(&sip::RETRANSMISSIONS, [c.retransmissions_in, c.retransmissions_out].as_flattened().to_vec());
+    bank.set(&sip::EXCHANGES_OPENED, [c.exchanges_opened]);
+    bank.set(&sip::EXCHANGES, [c.exchanges]);
+    bank.set(&sip::FAILOVERS, [c.failovers]);
+    bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);
+    bank.set(&sip::KEEPALIVES, [c.pings, c.rkeeps, c.stuns]);
+    bank.set(&sip::HANDOVERS, [c.handovers]);
+    let events = [c.registrations_opened, c.registrations_refreshed, c.registrations_ended];
+    bank.set(&sip::REGISTRATION_EVENTS, events);
+    bank.set(&sip::REGISTRATIONS, [c.registrations]);
+}
 
-impl Relaying for Relay {
-    fn handle(&mut self, event: relay::Event<'_>, _now: Instant, out: &mut relay::Outbox) {
-        if let relay::Event::Opened { conn, .. } = event {
-            out.actions.push(relay::Action::Close { conn });
-        }
+/// The settings of the relay that the operator's file names; the rest are its own.
+fn relay_limits(config: &Config, seed: &[u8; 32]) -> Limits {
+    let m = &config.msrp;
+    let [a, b, c, d, e, f, g, h, ..] = *seed;
+    Limits {
+        sessions_max: m.sessions_max,
+        connections_max: config.limits.connections_max,
+        queue_high_bytes: m.queue_high_bytes,
+        queue_low_bytes: m.queue_low_bytes,
+        bind_max: Duration::from_secs(m.bind_seconds),
+        chunk_max: Duration::from_secs(m.chunk_seconds),
+        hash_seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        ..Limits::default()
+    }
+}
+
+impl Relaying for MsrpRelay {
+    fn handle(&mut self, event: relay::Event<'_>, now: Instant, out: &mut relay::Outbox) {
+        Self::handle(self, event, now, out);
     }
     fn next_deadline(&self) -> Option<Instant> {
-        None
+        Self::next_deadline(self).map(|(at, _)| at)
     }
-    fn handle_deadline(&mut self, _now: Instant, _out: &mut relay::Outbox) {}
+    fn handle_deadline(&mut self, now: Instant, out: &mut relay::Outbox) {
+        Self::handle_deadline(self, now, out);
+    }
     fn publish(&self, bank: &Bank) {
-        bank.set(&msrp::SESSIONS, [0]);
+        let c = self.counters();
+        bank.set(&msrp::SESSIONS, [self.session_count() as u64]);
+        bank.set(&msrp::SESSIONS_OPENED, [c.sessions]);
+        bank.set(&msrp::RELAYED_BYTES, [Realm::Access, Realm::Core].map(|realm| c.relayed_bytes(realm)));
+        bank.set(&msrp::RELAYED, [c.sends, c.other_requests, c.responses]);
+        bank.set(&msrp::MESSAGES, [c.messages]);
+        bank.set(&msrp::ANSWERS, [c.answers]);
+        bank.set(&msrp::PAUSES, [c.pauses]);
+        bank.set(&msrp::CAUSES, Cause::ALL.iter().map(|cause| c.of(*cause)));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use telemetry::Family;
+
+    fn values(family: &Family, label: &str) -> &'static [&'static str] {
+        family.labels.iter().find(|l| l.name == label).unwrap().values
+    }
+
+    #[test]
+    fn the_method_label_is_in_the_order_of_the_methods() {
+        let labels = values(&sip::REQUESTS, "method");
+        let known = ::sip::Method::KNOWN.iter().map(|method| method.as_str().to_lowercase());
+        assert!(known.chain(["unknown".to_owned()]).eq(labels.iter().map(|l| (*l).to_owned())), "{labels:?}");
+    }
+
+    #[test]
+    fn the_cause_label_is_in_the_order_of_the_causes() {
+        assert!(Cause::ALL.iter().map(|c| c.label()).eq(values(&sip::REJECTS, "cause").iter().copied()));
+    }
+
+    #[test]
+    fn what_the_edge_counts_is_exported_under_its_labels() {
+        let telemetry = telemetry::Telemetry::default();
+        let mut counters = edge::Counters::default();
+        counters.requests_in[0][::sip::Method::Register as usize] = 11;
+        counters.requests_out[1][::sip::Method::Message as usize] = 12;
+        counters.responses_in[1][2] = 13;
+        counters.responses_out[0][4] = 14;
+        counters.reject(Realm::Access, Cause::NotRegistered);
+        counters.retransmissions_out[1] = 15;
+        counters.registrations = 16;
+        publish_edge(&counters, &telemetry.open_bank());
+        let text = telemetry.render();
+        for line in [
+            "gatehouse_sip_requests_total{direction=\"in\",realm=\"access\",method=\"register\"} 11",
+            "gatehouse_sip_requests_total{direction=\"out\",realm=\"core\",method=\"message\"} 12",
+            "gatehouse_sip_responses_total{direction=\"in\",realm=\"core\",class=\"2xx\"} 13",
+            "gatehouse_sip_responses_total{direction=\"out\",realm=\"access\",class=\"4xx\"} 14",
+            "gatehouse_sip_rejects_total{realm=\"access\",cause=\"not_registered\"} 1",
+            "gatehouse_sip_retransmissions_total{direction=\"out\",realm=\"core\"} 15",
+            "gatehouse_registrations 16",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}");
+        }
     }
 }

@@ -1,6 +1,12 @@
 //! Connections end: in good order with last words, or at once.
 
-use super::*;
+use super::Heard;
+use super::{Hop, Io};
+use crate::conn::{OpenedBy, Stage};
+use core::time::Duration;
+use rustix::net::{Shutdown, shutdown};
+use telemetry::flow;
+use wire::{CloseReason, StreamId};
 
 /// How long last words may take once a connection is closed by us.
 const LINGER: Duration = Duration::from_secs(3);
@@ -75,7 +81,7 @@ impl Io {
             self.drop_conn(id);
         } else if !conn.write_closed {
             conn.write_closed = true;
-            if rustix::net::shutdown(&conn.socket, Shutdown::Write).is_err() {
+            if shutdown(&conn.socket, Shutdown::Write).is_err() {
                 self.drop_conn(id);
             }
         }

@@ -9,24 +9,20 @@ mod receive;
 mod send;
 mod timers;
 
-use crate::bind::{DatagramSocket, Protocol, connect};
-use crate::conn::{Conn, Conns, Kind, OpenedBy, Queue, Stage};
-use crate::counters::{Counters, Way};
+use crate::bind::{DatagramSocket, Protocol};
+use crate::conn::{Conns, Kind};
+use crate::counters::Counters;
 use crate::quota::Quota;
-use crate::tls::{Material, Session};
-use crate::wheel::{Alarm, Wheel};
+use crate::tls::Material;
+use crate::wheel::Wheel;
 use config::Config;
-use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use core::net::SocketAddr;
+use rustix::event::epoll::{self, EventData};
+use rustix::fd::OwnedFd;
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
-use telemetry::flow::{self, Refusal};
-use wire::{CloseReason, Instant, MediaId, Realm, SocketId, StreamId, Transport};
+use wire::{CloseReason, Instant, MediaId, Realm, StreamId, Transport};
 
 /// What the machines must hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,15 @@
 //! Connections come into being: accepted, or dialled.
 
-use super::*;
+use super::{Heard, Hop, Io, local_of, word};
+use crate::bind::{Protocol, connect};
+use crate::conn::{Conn, Kind, OpenedBy, Queue, Stage};
+use crate::tls::Session;
+use core::net::{IpAddr, SocketAddr};
+use rustix::event::epoll::{self, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use telemetry::flow::Refusal;
+use wire::{CloseReason, Instant, Realm, StreamId, Transport};
 
 impl Io {
     /// Takes in an accepted connection, or says why not.

@@ -1,6 +1,11 @@
 //! Bytes come in, one buffer at a time.
 
-use super::*;
+use super::{Got, Io, READ_BYTES};
+use crate::conn::Stage;
+use crate::counters::Way;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use wire::{CloseReason, StreamId};
 
 impl Io {
     /// Reads once. Fairness: a busy connection gets one buffer a turn, like every other.
@@ -14,10 +19,11 @@ impl Io {
         let Some((front, room)) = hot.split_at_mut_checked(kept) else {
             return Got::Nothing;
         };
+        let room = room.get_mut(..READ_BYTES).unwrap_or_default();
         if !lingering {
             front.copy_from_slice(pending);
         }
-        let read = match rustix::net::recv(&conn.socket, room, RecvFlags::DONTWAIT) {
+        let read = match recv(&conn.socket, room, RecvFlags::DONTWAIT) {
             Ok((0, _)) => {
                 self.on_peer_closed(id);
                 return Got::Nothing;

@@ -1,6 +1,17 @@
 //! Bytes go out: written at once as far as the socket takes them, queued up to a cap beyond.
 
-use super::*;
+use super::{Heard, Hop, Io, READ_BYTES};
+use crate::bind::Protocol;
+use crate::conn::{OpenedBy, Stage};
+use crate::counters::Way;
+use config::Config;
+use core::net::SocketAddr;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, sendto};
+use std::io::IoSlice;
+use telemetry::flow;
+use wire::{CloseReason, Realm, SocketId, StreamId};
 
 /// Pieces given to one `writev`.
 const PIECES_MAX: usize = 16;
@@ -146,7 +157,7 @@ impl Io {
             self.counters.drop_datagram(flow::Drop::UnknownSocket);
             return;
         };
-        match rustix::net::sendto(&out.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer) {
+        match sendto(&out.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer) {
             Ok(_) => self.counters.on_datagram(Way::Out, out.realm, bytes.len()),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => {
                 self.counters.drop_datagram(flow::Drop::BuffersFull);

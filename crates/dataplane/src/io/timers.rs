@@ -1,6 +1,12 @@
 //! What epoll watches for, and when a connection's time is up.
 
-use super::*;
+use super::{Io, must_register, word};
+use crate::bind::Protocol;
+use crate::conn::{Kind, Stage};
+use crate::wheel::Alarm;
+use core::time::Duration;
+use rustix::event::epoll;
+use wire::{CloseReason, Instant, Realm, StreamId, Transport};
 
 impl Io {
     /// Reads, or stops reading, a connection of the relay.

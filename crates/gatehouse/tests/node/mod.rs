@@ -71,7 +71,7 @@ impl Node {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (log, heard) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&lines));
         std::thread::spawn(move || {
-            log.lines().map_while(Result::ok).for_each(|l| heard.lock().unwrap().push(l))
+            log.lines().map_while(Result::ok).for_each(|l| heard.lock().unwrap().push(l));
         });
         let mut node = Self { child, file, lines, admin: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let line = node.wait_log("\"in service\"");
