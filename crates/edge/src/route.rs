@@ -39,6 +39,13 @@ impl CorePool {
         Some(hop)
     }
 
+    /// How the hop with this address is reached, if there is one.
+    #[must_use]
+    pub(crate) fn transport_of(&self, peer: SocketAddr) -> Option<Transport> {
+        let hop = self.hops.iter().find(|(hop, _)| hop.address == peer);
+        hop.map(|(hop, _)| hop.transport)
+    }
+
     /// How many are left to try.
     #[must_use]
     pub(crate) fn others(&self, tried: u32) -> u32 {
@@ -101,9 +108,15 @@ impl Edge {
 
     /// Where an initial request of a UE goes first: to the address its Service-Route begins with, if
     /// that is an address, else to the pool. Names are the pool's to resolve: the edge never waits for DNS.
+    ///
+    /// An address that names no transport is reached as the pool reaches it, if it is one of its hops:
+    /// RFC 3263 §4.1 would say UDP, but a core that is configured to be spoken to over TCP means it.
     pub(crate) fn target_of_route(&self, route: &[u8], tried: &mut u32, now: Instant) -> Option<Target> {
         address_of_route(route)
-            .and_then(|(transport, peer)| self.core_target(transport, peer))
+            .and_then(|(transport, peer)| {
+                let transport = transport.or_else(|| self.pool.transport_of(peer));
+                self.core_target(transport.unwrap_or(Transport::Udp), peer)
+            })
             .or_else(|| self.next_core_target(tried, now))
     }
 
@@ -170,17 +183,18 @@ impl Edge {
 }
 
 /// The address a route value begins with, if it is one and not a name.
-fn address_of_route(route: &[u8]) -> Option<(Transport, SocketAddr)> {
+fn address_of_route(route: &[u8]) -> Option<(Option<Transport>, SocketAddr)> {
     let end = memchr::memchr(b'>', route).map_or(route.len(), |at| at + 1);
     let first = NameAddr::read(route, Span::new(0, end))?;
     let pieces = Pieces::of(first.uri)?;
     let transport = match pieces.param(first.uri, b"transport") {
-        Some(t) if t.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
-        Some(t) if t.eq_ignore_ascii_case(b"tls") => Transport::Tls,
-        _ => Transport::Udp,
+        Some(t) if t.eq_ignore_ascii_case(b"tcp") => Some(Transport::Tcp),
+        Some(t) if t.eq_ignore_ascii_case(b"tls") => Some(Transport::Tls),
+        Some(_) => Some(Transport::Udp),
+        None => None,
     };
     let host = core::str::from_utf8(&first.uri[pieces.host_port]).ok()?;
-    let port = if transport == Transport::Tls { 5061 } else { 5060 };
+    let port = if transport == Some(Transport::Tls) { 5061 } else { 5060 };
     let with_port = || {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         bare.parse().ok().map(|ip| SocketAddr::new(ip, port))
@@ -197,13 +211,16 @@ mod tests {
     #[test]
     fn a_route_that_begins_with_an_address_is_followed_a_name_is_not() {
         for (route, expected) in [
-            ("<sip:orig@192.0.2.1:5070;lr>, <sip:x;lr>", Some("udp 192.0.2.1:5070")),
+            ("<sip:orig@192.0.2.1:5070;lr>, <sip:x;lr>", Some("- 192.0.2.1:5070")),
             ("<sip:orig@192.0.2.1;transport=tcp;lr>", Some("tcp 192.0.2.1:5060")),
             ("<sip:[2001:db8::1];lr;transport=TLS>", Some("tls [2001:db8::1]:5061")),
             ("<sip:orig@cmcc.rcs.com;lr;Dpt=75e4_4858e246;ca=5>", None),
             ("", None),
         ] {
-            let got = address_of_route(route.as_bytes()).map(|(t, a)| format!("{t} {a}"));
+            let got = address_of_route(route.as_bytes()).map(|(t, a)| {
+                let transport = t.map_or("-", Transport::label);
+                format!("{transport} {a}")
+            });
             assert_eq!(got.as_deref(), expected, "{route}");
         }
     }
