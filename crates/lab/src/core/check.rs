@@ -81,7 +81,14 @@ impl Core {
             v.expect(holds, now, rule, || format!("REGISTER from the edge: {detail}"));
         };
         let path = request.name_addrs("Path");
-        expect(path_is_good(edge, &path), "R14", &format!("Path {:?}", request.list("Path")));
+        let contact = request.first("Contact").unwrap_or_default();
+        // who leaves needs no way back
+        let leaves = contact == "*" || contact.contains("expires=0");
+        expect(
+            path_is_good(edge, &path) || (leaves && path.is_empty()),
+            "R14",
+            &format!("Path {:?}", request.list("Path")),
+        );
         let visited = format!("\"{}\"", edge.visited_network_id);
         let came: Vec<&str> = request.all("P-Visited-Network-ID").collect();
         expect(came == [visited.as_str()], "R14", &format!("P-Visited-Network-ID {came:?}"));
@@ -98,16 +105,14 @@ impl Core {
             "R15",
             &format!("P-Access-Network-Info {access:?}"),
         );
-        let contact = request.first("Contact").unwrap_or_default();
         if contact != "*" {
             expect(
                 !subscriber.is_native || contact.contains("sip.instance=urn:gsma:imei:"),
                 "R14",
                 &format!("no sip.instance in Contact {contact}"),
             );
-            let leaving = contact.contains("expires=0");
             expect(
-                leaving || contact.matches("+g.3gpp.icsi-ref=").count() == 4,
+                leaves || contact.matches("+g.3gpp.icsi-ref=").count() == 4,
                 "R14",
                 &format!("feature tags in Contact {contact}"),
             );
