@@ -13,9 +13,12 @@ pub mod link;
 pub mod nat;
 pub mod network;
 pub mod node;
+pub mod nodes;
 pub mod pcap;
 mod stream;
+pub mod world;
 
 pub use link::Link;
 pub use network::{Endpoint, Network, NodeId, Segment};
 pub use node::{Node, NodeAction, NodeEvent, NodeOutbox};
+pub use world::{Weather, World, light_flows};

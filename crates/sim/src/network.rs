@@ -210,8 +210,9 @@ impl Network {
         self.now = end;
     }
 
-    /// Handles the next thing due, if it is due by `end`. Arrivals go before alarms of the same time.
-    fn step(&mut self, end: Instant) -> bool {
+    /// Handles the next thing due, if it is due by `end`; false if nothing is. Arrivals go before alarms of the same
+    /// time.
+    pub fn step(&mut self, end: Instant) -> bool {
         let alarm = self.next_alarm();
         let arrival = self.queue.peek().map(|Reverse(s)| s.at);
         let arrives = match (arrival, alarm) {
