@@ -38,6 +38,8 @@ pub struct Registering {
     pub(crate) claims: SmallVec<[Claim; 1]>,
     /// `Contact: *`: all bindings of the user end.
     pub(crate) star: bool,
+    /// What stands in Path where no claim has a token: `Contact: *`, a query, an unknown contact (R14).
+    pub(crate) bare_token: Box<[u8]>,
 }
 
 /// One Contact of a REGISTER.
@@ -92,6 +94,7 @@ fn claim_all(edge: &mut Edge, request: &Incoming<'_>, flow: FlowPath) -> Result<
         aor_key: identity_key(request.to.uri).ok_or(Cause::BadTo)?.into_boxed_slice(),
         claims: SmallVec::new(),
         star: false,
+        bare_token: Box::default(),
     };
     let header = message.expires();
     for (count, contact) in message.name_addrs(HeaderId::Contact).enumerate() {
@@ -116,8 +119,14 @@ fn claim_all(edge: &mut Edge, request: &Incoming<'_>, flow: FlowPath) -> Result<
             }
         }
     }
+    if registering.claims.iter().all(|c| c.token.is_empty()) {
+        registering.bare_token = seal(edge, NO_BINDING, flow);
+    }
     Ok(registering)
 }
+
+/// Stands in a token that belongs to no binding: it finds nothing.
+const NO_BINDING: BindingId = BindingId { slot: u32::MAX, generation: u32::MAX };
 
 fn claim(
     edge: &mut Edge,
@@ -170,6 +179,10 @@ fn token(edge: &mut Edge, id: BindingId, flow: FlowPath) -> Box<[u8]> {
     {
         return binding.profile().token.into();
     }
+    seal(edge, id, flow)
+}
+
+fn seal(edge: &mut Edge, id: BindingId, flow: FlowPath) -> Box<[u8]> {
     let mut text = Vec::with_capacity(72);
     let token = Token::Flow(FlowToken { node: edge.node, shard: edge.context.shard, flow, binding: id });
     edge.tokens.seal(&token, &mut edge.random, &mut text);
@@ -209,16 +222,15 @@ fn edit(
     // Behind the Contact, as the figures have them.
     let contact = message.all(HeaderId::Contact).last();
     let end = contact.map_or(message.fields_end(), |field| field.line.end as usize);
-    if let Some(claim) = registering.claims.iter().find(|c| !c.token.is_empty()) {
-        edits.insert_with(end, |out| {
-            out.extend_from_slice(b"Path: <");
-            headers::push_own_uri(&claim.token, at, out);
-            out.extend_from_slice(b";lr>\r\n");
-        });
-        // RFC 3327 §5.1: the registrar must know that the UE knows of Path.
-        if !message.lists(HeaderId::Supported, b"path") && !message.lists(HeaderId::Require, b"path") {
-            edits.insert(end, b"Supported: path\r\n");
-        }
+    let claimed = registering.claims.iter().map(|c| &c.token).find(|token| !token.is_empty());
+    edits.insert_with(end, |out| {
+        out.extend_from_slice(b"Path: <");
+        headers::push_own_uri(claimed.unwrap_or(&registering.bare_token), at, out);
+        out.extend_from_slice(b";lr>\r\n");
+    });
+    // RFC 3327 §5.1: the registrar must know that the UE knows of Path.
+    if !message.lists(HeaderId::Supported, b"path") && !message.lists(HeaderId::Require, b"path") {
+        edits.insert(end, b"Supported: path\r\n");
     }
     edits.insert_with(end, |out| {
         out.extend_from_slice(b"P-Visited-Network-ID: ");

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use edge::Edge;
 use lab::node::{LabOutbox, Node as LabNode};
 use media::command::{MediaCommand, MediaNotice};
-use media::relay;
+use media::relay::{self, MsrpRelay};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::{Instant, MediaId, NetAction, NetEvent, Realm, Span, StreamId};
 

@@ -301,7 +301,7 @@ pub fn cancelled(stage: &mut Stage<'_>) -> Result<String, String> {
 
 fn ring_and_cancel(stage: &mut Stage<'_>, caller: usize, callee: usize, tag: u64) -> Result<(), String> {
     let incoming = incoming(stage, callee, Service::Chat)?;
-    stage.expect(caller, "ringing", |e| (*e == UeEvent::Ringing { tag }).then_some(()))?;
+    // no ringing is waited for here either; CANCEL needs a provisional answer, and the edge's 100 is one
     stage.order(caller, Command::Cancel { tag });
     let status = stage.expect(caller, "487", |e| match e {
         UeEvent::Refused { tag: t, status } if *t == tag => Some(*status),
