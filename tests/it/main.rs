@@ -4,5 +4,6 @@
 
 #![allow(missing_docs)]
 
+mod hostile;
 mod registrar;
 mod specification;

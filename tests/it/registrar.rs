@@ -1,6 +1,7 @@
 //! baresip and Kamailio: registration and pager messages over every transport.
 
 use gatehouse_tests::baresip::{Account, Baresip};
+use gatehouse_tests::edge::Edge;
 use gatehouse_tests::kamailio::Kamailio;
 use gatehouse_tests::place::Place;
 use std::net::SocketAddr;
@@ -46,5 +47,41 @@ fn baresip_and_kamailio_get_along_without_the_edge() {
     let mut ues = everyone_writes_to_the_next(&place, at);
     for ue in &mut ues {
         ue.quit();
+    }
+}
+
+/// R1: UEs over all transports, one registrar, and only the edge knows both sides.
+#[test]
+fn baresip_registers_and_writes_through_the_edge() {
+    let place = Place::new("kamailio");
+    let kamailio = Kamailio::start(&place);
+    let edge = Edge::start(&place, kamailio.sip());
+    let mut ues = everyone_writes_to_the_next(&place, |transport| edge.access(transport));
+    for ue in &mut ues {
+        ue.quit();
+    }
+
+    // R14: every REGISTER reaches the core from the edge, with the way back in its Path.
+    let log = kamailio.log();
+    let requests: Vec<&str> = log.lines().filter(|line| line.contains("request ")).collect();
+    let registers: Vec<&&str> = requests.iter().filter(|line| line.contains("request REGISTER")).collect();
+    assert!(registers.len() >= 6, "three UEs, challenged each\n{registers:#?}");
+    let from_edge = format!("from udp:{}:", edge.core_address());
+    for request in &requests {
+        assert!(request.contains(&from_edge), "{request}");
+    }
+    for register in registers {
+        let path = register.split_once(" path=").map_or("", |(_, path)| path);
+        assert!(path.contains(&format!("@{}", edge.core_address())), "{register}");
+    }
+    // R23, R26: nothing that a UE gets names the core.
+    let core = [kamailio.sip().ip(), edge.core_address()].map(|address| address.to_string());
+    for ue in &ues {
+        for message in ue.messages().iter().filter(|message| message.inbound) {
+            let vias = message.values("Via").count();
+            assert_eq!(vias, 1, "{message:#?}");
+            let names = |line: &String| core.iter().any(|address| line.contains(address));
+            assert!(!message.head.iter().any(names), "{message:#?}");
+        }
     }
 }

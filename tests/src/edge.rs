@@ -1,35 +1,114 @@
 //! The edge's own binary under test.
 
+use crate::certificate::Certificate;
 use crate::place::Place;
 use crate::process::Process;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// A running `gatehouse serve`.
+/// A running `gatehouse serve` with two shards, between UEs and one core.
 #[derive(Debug)]
 pub struct Edge {
     process: Process,
+    access: IpAddr,
+    core: IpAddr,
 }
 
+const ADMIN_PORT: u16 = 9080;
+
 impl Edge {
-    /// Writes `config`, starts `gatehouse serve` with it and waits until `ready` accepts TCP connections.
+    /// Starts it on two fresh addresses, with `next_hop` (over UDP) as its core.
     ///
     /// # Panics
     /// If it cannot be built or does not start.
     #[must_use]
-    pub fn start(place: &Place, config: &str, ready: std::net::SocketAddr) -> Self {
+    pub fn start(place: &Place, next_hop: SocketAddr) -> Self {
+        let (access, core) = (place.address(), place.address());
+        let certificate = Certificate::for_address(place, "edge", access);
+        let config = config(access, core, &certificate, next_hop);
         let config = place.write("gatehouse.toml", config).to_string_lossy().into_owned();
-        let mut process =
-            Process::start(binary(), &["serve", "--config", &config], place.file("gatehouse.log"));
-        process.wait_output("its listener", |_| std::net::TcpStream::connect(ready).ok());
-        Self { process }
+        let args = ["serve", "--config", &config];
+        let mut process = Process::start(binary(), &args, place.file("gatehouse.log"));
+        for port in [5060, 5061, ADMIN_PORT] {
+            let at = SocketAddr::new(access, port);
+            process.wait_output(&format!("listener at {at}"), |_| TcpStream::connect(at).ok());
+        }
+        Self { process, access, core }
+    }
+
+    /// Where UEs reach it over a transport: `udp`, `tcp` or `tls`.
+    #[must_use]
+    pub fn access(&self, transport: &str) -> SocketAddr {
+        SocketAddr::new(self.access, if transport == "tls" { 5061 } else { 5060 })
+    }
+
+    /// The address that UEs see in messages.
+    #[must_use]
+    pub fn access_address(&self) -> IpAddr {
+        self.access
+    }
+
+    /// The address that the core sees in messages.
+    #[must_use]
+    pub fn core_address(&self) -> IpAddr {
+        self.core
+    }
+
+    /// Its metrics as exported text.
+    ///
+    /// # Panics
+    /// If it does not export them.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let at = SocketAddr::new(self.access, ADMIN_PORT);
+        let mut stream = TcpStream::connect(at).expect("the admin port is open");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("the admin port reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("metrics are text");
+        text
     }
 
     /// The process, for its log and for signals.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+fn config(access: IpAddr, core: IpAddr, certificate: &Certificate, next_hop: SocketAddr) -> String {
+    let (pem, key) = (certificate.certificate.display(), certificate.key.display());
+    format!(
+        "[node]\n\
+         shards = 2\n\
+         [log]\n\
+         level = \"debug\"\n\
+         [admin]\n\
+         listen = \"{access}:{ADMIN_PORT}\"\n\
+         [realm.access]\n\
+         host = \"{access}\"\n\
+         media_address = \"{access}\"\n\
+         sip = [\n\
+           {{ bind = \"{access}:5060\", transport = \"udp\" }},\n\
+           {{ bind = \"{access}:5060\", transport = \"tcp\" }},\n\
+           {{ bind = \"{access}:5061\", transport = \"tls\" }},\n\
+         ]\n\
+         msrp = [{{ bind = \"{access}:2855\", transport = \"tcp\" }}]\n\
+         tls = {{ certificate = \"{pem}\", key = \"{key}\" }}\n\
+         [realm.core]\n\
+         host = \"{core}\"\n\
+         media_address = \"{core}\"\n\
+         sip = [\n\
+           {{ bind = \"{core}:5060\", transport = \"udp\" }},\n\
+           {{ bind = \"{core}:5060\", transport = \"tcp\" }},\n\
+         ]\n\
+         msrp = [{{ bind = \"{core}:2855\", transport = \"tcp\" }}]\n\
+         [core]\n\
+         next_hops = [\"sip:{next_hop};transport=udp\"]\n\
+         domain = \"ims.example.net\"\n"
+    )
 }
 
 /// The binary: `GATEHOUSE_BIN` if set, else built once with the profile of the tests.
@@ -52,10 +131,8 @@ fn build() -> PathBuf {
         .args(["build", "--quiet", "--profile", "test", "--package", "gatehouse", "--bin", "gatehouse"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
-    assert!(
-        status.as_ref().is_ok_and(std::process::ExitStatus::success),
-        "cargo build -p gatehouse: {status:?}"
-    );
+    let built = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+    assert!(built, "cargo build --package gatehouse: {status:?}");
     let test = std::env::current_exe().expect("a test has a path");
     // target/debug/deps/it-0123456789abcdef -> target/debug/gatehouse
     let directory = test.parent().and_then(Path::parent).expect("tests live two levels down");

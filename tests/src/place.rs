@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory and a supply of addresses for one test; the directory is kept if the test fails.
+/// A directory and a supply of addresses for one test.
+///
+/// The directory, with every program's log in it, is kept if the test fails or `GATEHOUSE_KEEP` is set.
 #[derive(Debug)]
 pub struct Place {
     directory: PathBuf,
@@ -79,7 +81,7 @@ fn is_quiet(address: IpAddr) -> bool {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && std::env::var_os("GATEHOUSE_KEEP").is_none() {
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }

@@ -96,10 +96,10 @@ pub fn response(status: u16, reason: &str, extra: &str, body: &str) -> String {
 /// Via and Contact too: the edge has to cope with them as with a UE behind a NAT.
 ///
 /// # Panics
-/// If a bracket in the text would be taken for a keyword of SIPp.
+/// If SIPp cannot send the text: it takes a bracket for a keyword and a NUL for the end of the file.
 #[must_use]
 pub fn from_specification(message: &str, dialog: &str) -> String {
-    assert!(!message.contains('['), "a bracket in the message of {dialog}");
+    assert!(!message.contains(['[', '\0']), "the message of {dialog} holds a bracket or a NUL");
     let message = message.replace("\r\n", "\n");
     let (head, body) = message.split_once("\n\n").unwrap_or((&message, ""));
     let mut out = String::new();
