@@ -61,6 +61,11 @@ impl Quota {
 }
 
 impl Permit {
+    /// Whether the connection counts against its source.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// Stops counting the connection against its source: it earned trust by registering.
     pub(crate) fn trust(&mut self) {
         let Some(address) = self.source.take() else {

@@ -147,11 +147,50 @@ pub fn resident_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// Every metric as a table for operators: `docs/metrics.md`.
+#[must_use]
+pub fn document() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n`/metrics` on the admin address, in Prometheus' text format. Made from the declarations in \
+         `telemetry`;\na test keeps it equal. Labels take values from closed sets only, never anything that a peer \
+         sent.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for family in FAMILIES.iter().flat_map(|area| area.iter()) {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        let labels: Vec<String> = family
+            .labels
+            .iter()
+            .map(|label| match label.values {
+                values if values.len() > 16 => format!("`{}` ({} values)", label.name, values.len()),
+                values => format!("`{}`: {}", label.name, values.join(", ")),
+            })
+            .collect();
+        text.push_str(&format!("| `{}` | {kind} | {} | {} |\n", family.name, labels.join("; "), family.help));
+    }
+    text
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::{flow, sip};
+
+    #[test]
+    fn the_operators_table_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        if std::env::var_os("GATEHOUSE_WRITE_DOCS").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == document(),
+            "run this test with GATEHOUSE_WRITE_DOCS=1 and commit docs/metrics.md"
+        );
+    }
 
     #[test]
     fn totals_survive_the_end_of_a_shard_and_gauges_do_not() {

@@ -48,11 +48,27 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
 
     fn send(&mut self, hop: Hop, bytes: &[u8]) {
         match hop {
-            Hop::Stream(stream) => self.io.send(stream, &[bytes]),
+            Hop::Stream(stream) => {
+                self.io.send(stream, &[bytes]);
+                self.trust(stream);
+            }
             Hop::Datagram { socket, peer } => self.io.send_datagram(socket, peer, bytes),
             Hop::Peer { realm, transport, peer } => {
                 self.io.send_to_peer(PoolHop { realm, transport, peer }, bytes);
             }
+        }
+    }
+
+    /// A connection whose registration was just answered counts no more against its source: the next UE
+    /// behind the same NAT gets its place. Asked only until it is trusted.
+    fn trust(&mut self, stream: StreamId) {
+        let now = self.io.now;
+        if let Some(conn) = self.io.conns.get_mut(stream)
+            && conn.permit.is_on_trial()
+            && self.edge.is_registered(stream)
+        {
+            conn.permit.trust();
+            conn.trusted_at = now;
         }
     }
 
