@@ -16,6 +16,12 @@ fn expect(stream: &mut impl Read, text: &str) {
     assert_eq!(String::from_utf8_lossy(&got), text);
 }
 
+/// Tells the machine to do something and waits until it did.
+fn order(ue: &mut TcpStream, words: &str) {
+    ue.write_all(words.as_bytes()).unwrap();
+    expect(ue, "ok");
+}
+
 #[test]
 fn one_connection_to_a_peer_is_opened_and_used_again() {
     let node = Node::start(settings());
@@ -24,7 +30,7 @@ fn one_connection_to_a_peer_is_opened_and_used_again() {
     let mut ue = node.tcp();
     for _ in 0..3 {
         // Before it is up, and after.
-        ue.write_all(format!("PEER tcp {peer} one").as_bytes()).unwrap();
+        order(&mut ue, &format!("PEER tcp {peer} one"));
         std::thread::sleep(Duration::from_millis(20));
     }
     let mut stream = accept(&core);
@@ -37,7 +43,7 @@ fn one_connection_to_a_peer_is_opened_and_used_again() {
     // The peer goes and comes back: the next message opens a new connection.
     drop(stream);
     node.log.wait("PeerClosed", 1);
-    ue.write_all(format!("PEER tcp {peer} again").as_bytes()).unwrap();
+    order(&mut ue, &format!("PEER tcp {peer} again"));
     expect(&mut accept(&core), "again");
 }
 
@@ -46,7 +52,7 @@ fn a_peer_that_is_not_there_is_reported() {
     let node = Node::start(settings());
     let peer = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut ue = node.tcp();
-    ue.write_all(format!("PEER tcp {peer} hello").as_bytes()).unwrap();
+    order(&mut ue, &format!("PEER tcp {peer} hello"));
     node.log.wait("PeerUnreachable", 1);
     node.wait_metric("gatehouse_flow_dials_failed_total{realm=\"core\"}", 1);
     round(&mut ue, b"and nothing else happens");
@@ -62,10 +68,10 @@ fn tls_to_a_peer_works_and_a_stranger_is_not_believed() {
         known.config.realm.access.tls.clone().map(|tls| tls.certificate);
     let node = Node::start(config);
     let mut ue = node.tcp();
-    ue.write_all(format!("PEER tls {} REGISTER", known.sip(Transport::Tls)).as_bytes()).unwrap();
+    order(&mut ue, &format!("PEER tls {} REGISTER", known.sip(Transport::Tls)));
     known.log.wait("StreamOpened", 1);
     node.log.wait("realm: Core, transport: Tls", 1);
-    ue.write_all(format!("PEER tls {} REGISTER", stranger.sip(Transport::Tls)).as_bytes()).unwrap();
+    order(&mut ue, &format!("PEER tls {} REGISTER", stranger.sip(Transport::Tls)));
     node.log.wait("PeerUnreachable", 1);
     assert_eq!(stranger.log.count("StreamOpened"), 0);
 }
@@ -78,7 +84,7 @@ fn a_peer_that_never_answers_is_given_up() {
     // Accepts and stays silent: the TLS handshake never ends.
     let core = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = core.local_addr().unwrap();
-    node.tcp().write_all(format!("PEER tls {peer} hello").as_bytes()).unwrap();
+    order(&mut node.tcp(), &format!("PEER tls {peer} hello"));
     node.log.wait("PeerUnreachable", 1);
 }
 
@@ -92,8 +98,7 @@ fn several_connections_to_a_busy_peer_when_allowed() {
     let mut ue = node.tcp();
     // TLS to a peer that never answers: the first message waits, so the second wants another way.
     for _ in 0..3 {
-        ue.write_all(format!("PEER tls {peer} word").as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(30));
+        order(&mut ue, &format!("PEER tls {peer} word"));
     }
     let (_one, _two) = (accept(&core), accept(&core));
     core.set_nonblocking(true).unwrap();

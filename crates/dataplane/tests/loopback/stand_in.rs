@@ -87,6 +87,7 @@ impl Echo {
                 let transport = Transport::ALL.into_iter().find(|t| t.label() == transport).unwrap();
                 let hop = Hop::Peer { realm: Realm::Core, transport, peer: peer.parse().unwrap() };
                 Self::send(hop, word.as_bytes(), out);
+                Self::send(Hop::Stream(stream), b"ok", out);
             }
             ["HANDOVER", shard] => out.actions.push(Action::Handover {
                 shard: wire::ShardId(shard.parse().unwrap()),
