@@ -50,13 +50,25 @@ fn baresip_and_kamailio_get_along_without_the_edge() {
     }
 }
 
-/// R1: UEs over all transports, one registrar, and only the edge knows both sides.
+/// R1, R2: UEs over all transports and both families, one registrar, and only the edge knows both sides.
 #[test]
 fn baresip_registers_and_writes_through_the_edge() {
-    let place = Place::new("kamailio");
+    for family in ["v4", "v6"] {
+        through_the_edge(family);
+    }
+}
+
+fn through_the_edge(family: &str) {
+    let place = Place::new(&format!("kamailio-{family}"));
     let kamailio = Kamailio::start(&place);
-    let edge = Edge::start(&place, kamailio.sip());
-    let mut ues = everyone_writes_to_the_next(&place, |transport| edge.access(transport));
+    let edge = match family {
+        "v6" => Edge::start_with_v6(&place, kamailio.sip()),
+        _ => Edge::start(&place, kamailio.sip()),
+    };
+    let mut ues = everyone_writes_to_the_next(&place, |transport| match family {
+        "v6" => edge.access_v6(transport),
+        _ => edge.access(transport),
+    });
     for ue in &mut ues {
         ue.quit();
     }

@@ -5,7 +5,7 @@ use crate::place::Place;
 use crate::process::{Process, find};
 use crate::trace;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 /// Where Debian puts its modules.
 const MODULES: &str = "/usr/lib/baresip/modules";
@@ -28,7 +28,8 @@ pub struct Account<'a> {
 #[derive(Debug)]
 pub struct Baresip {
     name: String,
-    address: IpAddr,
+    control: SocketAddr,
+    proxy: SocketAddr,
     process: Process,
 }
 
@@ -39,11 +40,14 @@ impl Baresip {
     /// If it is not installed or its control port does not open.
     #[must_use]
     pub fn start(place: &Place, account: Account<'_>) -> Self {
-        let address = place.address();
+        let own = place.address();
+        let control = SocketAddr::new(own, CONTROL_PORT);
         let Account { name, transport, outbound, friend } = account;
+        // There is but one IPv6 loopback address.
+        let listen = if outbound.is_ipv6() { "[::1]".to_owned() } else { own.to_string() };
         let config = format!(
             "poll_method epoll\n\
-             sip_listen {address}:0\n\
+             sip_listen {listen}:0\n\
              module_path {MODULES}\n\
              module g711.so\n\
              module ausine.so\n\
@@ -52,7 +56,7 @@ impl Baresip {
              module_app contact.so\n\
              module_app menu.so\n\
              module_app ctrl_tcp.so\n\
-             ctrl_tcp_listen {address}:{CONTROL_PORT}\n\
+             ctrl_tcp_listen {control}\n\
              audio_player ausine,\n\
              audio_source ausine,\n\
              audio_alert ausine,\n"
@@ -71,7 +75,7 @@ impl Baresip {
         let log = place.file(&format!("{name}.log"));
         let mut process = Process::start(&program, &["-v", "-s", "-f", &directory], log);
         process.wait_for("baresip is ready");
-        Self { name: name.to_owned(), address, process }
+        Self { name: name.to_owned(), control, proxy: outbound, process }
     }
 
     /// Waits for the 200 to its REGISTER.
@@ -108,8 +112,9 @@ impl Baresip {
     /// # Panics
     /// If none comes.
     pub fn wait_message(&mut self, text: &str) -> trace::Message {
+        let proxy = self.proxy;
         self.process.wait_output(&format!("MESSAGE {text:?}"), |output| {
-            trace::baresip(output)
+            trace::baresip(output, proxy)
                 .into_iter()
                 .find(|m| m.inbound && m.is_request("MESSAGE") && m.body == text)
         })
@@ -120,8 +125,9 @@ impl Baresip {
     /// # Panics
     /// If none comes.
     pub fn wait_answer(&mut self, text: &str) -> u16 {
+        let proxy = self.proxy;
         self.process.wait_output(&format!("answer to {text:?}"), |output| {
-            let all = trace::baresip(output);
+            let all = trace::baresip(output, proxy);
             let sent = all.iter().find(|m| !m.inbound && m.is_request("MESSAGE") && m.body == text)?;
             let id = sent.value("Call-ID")?;
             all.iter()
@@ -133,13 +139,13 @@ impl Baresip {
     /// Every SIP message it has sent and received so far.
     #[must_use]
     pub fn messages(&self) -> Vec<trace::Message> {
-        trace::baresip(&self.process.output())
+        trace::baresip(&self.process.output(), self.proxy)
     }
 
     fn command(&self, command: &str, params: &str) {
         let json = serde_json::json!({ "command": command, "params": params, "token": "t" }).to_string();
-        let at = SocketAddr::new(self.address, CONTROL_PORT);
-        let mut stream = crate::eventually("baresip's control port", || TcpStream::connect(at).ok());
+        let mut stream =
+            crate::eventually("baresip's control port", || TcpStream::connect(self.control).ok());
         // A netstring: length, colon, text, comma.
         write!(stream, "{}:{json},", json.len()).expect("baresip reads its control port");
         // The answer shows that the command was taken before the connection goes away.

@@ -4,7 +4,7 @@ use crate::certificate::Certificate;
 use crate::place::Place;
 use crate::process::Process;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -26,9 +26,24 @@ impl Edge {
     /// If it cannot be built or does not start.
     #[must_use]
     pub fn start(place: &Place, next_hop: SocketAddr) -> Self {
+        Self::launch(place, next_hop, "")
+    }
+
+    /// The same, and on the IPv6 loopback address as well.
+    ///
+    /// # Panics
+    /// Also if the machine has no such address.
+    #[must_use]
+    pub fn start_with_v6(place: &Place, next_hop: SocketAddr) -> Self {
+        let probe = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0));
+        assert!(probe.is_ok(), "IPv6 is switched off here (sysctl net.ipv6.conf.lo.disable_ipv6): {probe:?}");
+        Self::launch(place, next_hop, V6_LISTENERS)
+    }
+
+    fn launch(place: &Place, next_hop: SocketAddr, more_listeners: &str) -> Self {
         let (access, core) = (place.address(), place.address());
         let certificate = Certificate::for_address(place, "edge", access);
-        let config = config(access, core, &certificate, next_hop);
+        let config = config(access, core, &certificate, next_hop, more_listeners);
         let config = place.write("gatehouse.toml", config).to_string_lossy().into_owned();
         let args = ["serve", "--config", &config];
         let mut process = Process::start(binary(), &args, place.file("gatehouse.log"));
@@ -43,6 +58,21 @@ impl Edge {
     #[must_use]
     pub fn access(&self, transport: &str) -> SocketAddr {
         SocketAddr::new(self.access, if transport == "tls" { 5061 } else { 5060 })
+    }
+
+    /// Where UEs reach it over IPv6; there the ports are free ones, read from its log.
+    ///
+    /// # Panics
+    /// If its log does not tell.
+    #[must_use]
+    pub fn access_v6(&self, transport: &str) -> SocketAddr {
+        let log = self.process.output();
+        let line = format!("protocol=Sip realm=\"access\" transport={transport} address=[::1]");
+        let port = log.lines().find_map(|l| l.split_once(&line)?.1.strip_prefix(':')?.parse().ok());
+        SocketAddr::new(
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+            port.unwrap_or_else(|| panic!("no {line} in\n{log}")),
+        )
     }
 
     /// The address that UEs see in messages.
@@ -78,7 +108,17 @@ impl Edge {
     }
 }
 
-fn config(access: IpAddr, core: IpAddr, certificate: &Certificate, next_hop: SocketAddr) -> String {
+const V6_LISTENERS: &str = "{ bind = \"[::1]:0\", transport = \"udp\" },\n\
+    { bind = \"[::1]:0\", transport = \"tcp\" },\n\
+    { bind = \"[::1]:0\", transport = \"tls\" },\n";
+
+fn config(
+    access: IpAddr,
+    core: IpAddr,
+    certificate: &Certificate,
+    next_hop: SocketAddr,
+    more_listeners: &str,
+) -> String {
     let (pem, key) = (certificate.certificate.display(), certificate.key.display());
     format!(
         "[node]\n\
@@ -94,6 +134,7 @@ fn config(access: IpAddr, core: IpAddr, certificate: &Certificate, next_hop: Soc
            {{ bind = \"{access}:5060\", transport = \"udp\" }},\n\
            {{ bind = \"{access}:5060\", transport = \"tcp\" }},\n\
            {{ bind = \"{access}:5061\", transport = \"tls\" }},\n\
+           {more_listeners}\n\
          ]\n\
          msrp = [{{ bind = \"{access}:2855\", transport = \"tcp\" }}]\n\
          tls = {{ certificate = \"{pem}\", key = \"{key}\" }}\n\

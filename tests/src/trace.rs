@@ -1,5 +1,7 @@
 //! SIP messages out of the traces that the programs write.
 
+use std::net::SocketAddr;
+
 /// One message of a trace; line ends are `\n`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -63,19 +65,17 @@ impl Message {
 /// ESC[;m
 /// ```
 ///
-/// The direction is told by the address: the first message of a UE is its own REGISTER.
+/// What comes from `proxy`, to which everything is sent, is inbound.
 #[must_use]
-pub fn baresip(output: &str) -> Vec<Message> {
+pub fn baresip(output: &str, proxy: SocketAddr) -> Vec<Message> {
     let blocks = output.split("\u{1b}[36;1m#\n").skip(1);
     let blocks = blocks.filter_map(|block| block.split_once("\u{1b}[;m").map(|(block, _)| block));
-    let mut own = None;
     blocks
         .filter_map(|block| {
             let (way, text) = block.split_once('\n')?;
             let (source, _) = way.split_once(" -> ")?;
-            let source = source.split_once(' ')?.1.rsplit_once(':')?.0.to_owned();
-            let own = own.get_or_insert_with(|| source.clone());
-            Message::parse(source != *own, text)
+            let source: SocketAddr = source.split_once(' ')?.1.parse().ok()?;
+            Message::parse(source == proxy, text)
         })
         .collect()
 }
@@ -110,7 +110,7 @@ mod tests {
         let trace = "x\n\u{1b}[36;1m#\nUDP 127.0.0.8:58059 -> 127.0.0.9:5060\nMESSAGE sip:b@c SIP/2.0\r\n\
                      To: <sip:b@c>\r\n\r\nhello\u{1b}[;m\ny\n\u{1b}[36;1m#\nUDP 127.0.0.9:5060 -> 127.0.0.8:58059\n\
                      SIP/2.0 202 Accepted\r\nt: <sip:b@c>\r\n\r\n\u{1b}[;m\n\u{1b}[36;1m#\nUDP half";
-        let messages = baresip(trace);
+        let messages = baresip(trace, "127.0.0.9:5060".parse().expect("an address"));
         assert_eq!(messages.len(), 2);
         assert!(!messages[0].inbound && messages[0].is_request("MESSAGE"));
         assert_eq!(messages[0].body, "hello");
