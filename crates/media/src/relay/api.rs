@@ -171,6 +171,9 @@ pub struct Limits {
     /// Reading is paused as soon as the first one is held, so this must only cover what the shell had
     /// already read: a few read buffers.
     pub held_bytes_max: usize,
+    /// Octets held over all connections; who would go over it is closed. A dead far side makes many
+    /// sources wait at once, each with a read buffer at most.
+    pub held_bytes_total_max: usize,
     /// Octets of answers of our own that wait for a chunk of another sender to end, per connection.
     pub answers_bytes_max: usize,
     /// Octets in a send queue above which those who fill it are paused.
@@ -197,6 +200,7 @@ impl Default for Limits {
             connections_max: 500_000,
             sessions_per_connection_max: 64,
             held_bytes_max: 262_144,
+            held_bytes_total_max: 268_435_456,
             answers_bytes_max: 4_096,
             queue_high_bytes: 262_144,
             queue_low_bytes: 65_536,

@@ -30,7 +30,8 @@ impl MsrpRelay {
         if conn.wait == Wait::None {
             return self.run(id, Input { bytes, is_lent: true }, now, out);
         }
-        if conn.held.len() + bytes.len() > self.limits.held_bytes_max {
+        let (held, total) = (conn.held.len() + bytes.len(), self.held_bytes + bytes.len());
+        if held > self.limits.held_bytes_max || total > self.limits.held_bytes_total_max {
             // The shell was told to stop reading long ago; this only guards our memory.
             return self.close(id, Cause::Overloaded, now, out);
         }
@@ -83,7 +84,7 @@ impl MsrpRelay {
                     };
                     let mut held = Vec::new();
                     reader.unread(input.bytes, at, &mut held);
-                    self.hold(id, wait, held, out);
+                    self.hold(id, wait, held, now, out);
                     break;
                 }
                 Event::Body(piece) => self.on_body(id, piece, input, now, out),
@@ -295,7 +296,10 @@ impl MsrpRelay {
     }
 
     /// Keeps a connection's unread octets and stops reading from it.
-    pub(super) fn hold(&mut self, id: StreamId, wait: Wait, held: Vec<u8>, out: &mut Outbox) {
+    pub(super) fn hold(&mut self, id: StreamId, wait: Wait, held: Vec<u8>, now: Instant, out: &mut Outbox) {
+        if self.held_bytes + held.len() > self.limits.held_bytes_total_max {
+            return self.close(id, Cause::Overloaded, now, out);
+        }
         let Some(conn) = self.conns.of_mut(id) else { return };
         self.held_bytes += held.len();
         conn.held = held;

@@ -211,7 +211,7 @@ impl MsrpRelay {
         if let Some(source) = conn.writer
             && self.conns.of(source).is_some_and(|conn| conn.wait == Wait::None)
         {
-            self.hold(source, Wait::Queue { to: id }, Vec::new(), out);
+            self.hold(source, Wait::Queue { to: id }, Vec::new(), now, out);
         }
         self.arm_conn(id);
     }

@@ -128,6 +128,23 @@ fn a_shell_that_goes_on_reading_is_cut_off() {
     assert_eq!(shell.relay.held_bytes(), 0);
 }
 
+#[test]
+fn what_is_held_over_all_is_capped() {
+    let message = from_ue("wait", &with_body("0123456789"));
+    let limits = Limits { held_bytes_total_max: message.len() * 2, ..Limits::default() };
+    let mut shell = Shell::with(limits);
+    let mut conns = Vec::new();
+    for n in 1..=3 {
+        shell.session(numbered(n));
+        conns.push(shell.open(n, Realm::Access, UE));
+        let with_body = with_body("0123456789");
+        shell.bytes(conns[n as usize - 1], towards(n, Realm::Access, "wait", &with_body));
+    }
+    assert_eq!(shell.closed, [conns[2]], "the core of all three is not there, and two fill the room");
+    assert_eq!(shell.relay.held_bytes(), message.len() * 2);
+    assert_eq!(shell.causes(), [("overloaded", 1)]);
+}
+
 /// Two core connections feed one connection of the UE.
 fn shared() -> (Shell, StreamId, [StreamId; 2]) {
     let mut shell = Shell::new();
