@@ -290,11 +290,7 @@ fn answered(
 /// Switches one medium off, and leaves no address of the far end in it.
 fn refuse(media: &Media<'_>, point: &MsrpPoint, editor: &mut Editor<'_>) {
     editor.port(media, 0);
-    for attribute in media.section().attributes() {
-        if ADDRESSES.iter().any(|name| attribute.name.eq_ignore_ascii_case(name)) {
-            editor.remove_line(attribute.line);
-        }
-    }
+    hide(media, editor);
     let path = media.path().and_then(|path| path.first());
     match (path, media.section().attribute(b"path")) {
         (Some(uri), _) => editor.path(&uri, uri.scheme.text, point.advertised.to_string().as_bytes()),
@@ -303,8 +299,22 @@ fn refuse(media: &Media<'_>, point: &MsrpPoint, editor: &mut Editor<'_>) {
     }
 }
 
-/// Attributes that name where media are received (RFC 3605, RFC 8839).
-const ADDRESSES: [&[u8]; 3] = [b"candidate", b"remote-candidates", b"rtcp"];
+/// Takes out what names the far end itself: where else it receives media (RFC 3605, RFC 8839), and its
+/// certificate, because the one that the peer will see is ours (RFC 4572 §5).
+fn hide(media: &Media<'_>, editor: &mut Editor<'_>) {
+    let mut paths = 0;
+    for attribute in media.section().attributes() {
+        let is = |name: &[u8]| attribute.name.eq_ignore_ascii_case(name);
+        paths += usize::from(is(b"path"));
+        // Of several a=path, which RFC 4975 does not know, only the first means anything.
+        let second_path = is(b"path") && paths > 1;
+        if second_path || OWN.iter().any(|name| is(name)) {
+            editor.remove_line(attribute.line);
+        }
+    }
+}
+
+const OWN: [&[u8]; 4] = [b"candidate", b"remote-candidates", b"rtcp", b"fingerprint"];
 
 /// RFC 4975 §5.4: who offers without `a=setup` connects.
 const fn core_connects(offered: Option<Setup>) -> bool {
@@ -332,12 +342,7 @@ fn rewrite(
     }
     editor.path(&uri, scheme, &host_port); // R66: only the hop next to us
     editor.setup(media, setup);
-    // The certificate that a peer will see is ours, not the one its far end vouched for (RFC 4572 §5).
-    for fingerprint in media.section().attributes() {
-        if fingerprint.name.eq_ignore_ascii_case(b"fingerprint") {
-            editor.remove_line(fingerprint.line);
-        }
-    }
+    hide(media, editor);
     let mut local_path = Vec::with_capacity(96);
     uri.write_anchored(scheme, &host_port, &mut local_path);
     Some(local_path.into())

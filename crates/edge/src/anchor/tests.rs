@@ -297,3 +297,69 @@ fn a_session_that_is_gone_is_released() {
     reconcile(&two, &two[..1], Cause::Bye, &mut commands);
     assert_eq!(commands, [MediaCommand::Release { id: id(1).unwrap(), cause: Cause::Bye }]);
 }
+
+const LINES: [&str; 22] = [
+    "v=0",
+    "o=a 1 2 IN IP4 10.0.0.1",
+    "s=x",
+    "c=IN IP4 10.0.0.1",
+    "c=IN IP6 2001:db8::bad",
+    "t=0 0",
+    "m=message 9 TCP/MSRP *",
+    "m=message 9 TCP/TLS/MSRP *",
+    "m=message 0 TCP/MSRP *",
+    "m=audio 4000 RTP/AVP 0",
+    "a=setup:active",
+    "a=setup:passive",
+    "a=setup",
+    "a=path:msrp://10.0.0.1:9/x;tcp",
+    "a=path:msrps://10.0.0.1:9/y;tcp",
+    "a=path:10.0.0.1",
+    "a=path",
+    "a=fingerprint:SHA-1 AA",
+    "a=candidate:1 1 UDP 1 10.0.0.1 9 typ host",
+    "a=rtcp:53 IN IP4 10.0.0.1",
+    "a=sendrecv",
+    "b=AS:1",
+];
+
+proptest::proptest! {
+    /// Whatever stands in a description, in whatever order and how often: no two changes want the same
+    /// bytes, what comes out can be read, and no address of the far end is left in what is anchored.
+    #[test]
+    fn any_description_is_refused_or_anchored_whole(
+        lines in proptest::collection::vec(0..LINES.len(), 0..20),
+        by_core: bool,
+        secure: bool,
+    ) {
+        let mut points = points("192.0.2.7:2855", "192.0.2.8:2955");
+        points.push(point(Realm::Access, Transport::Tls, "192.0.2.7:2856"));
+        let terms = terms(&points, if secure { Transport::Tls } else { Transport::Udp });
+        let by = if by_core { Realm::Core } else { Realm::Access };
+        let text: String = core::iter::once(0).chain(lines).map(|n| format!("{}\r\n", LINES[n])).collect();
+        let Ok((offer, out)) = offer(text.as_bytes(), by, &terms) else { return Ok(()) };
+        Sdp::parse(out.as_bytes()).unwrap();
+        let media = out.find("m=").map_or("", |at| &out[at..]);
+        // A second o= is none of RFC 8866, and one below a medium is nobody's.
+        let media: String = media.split_inclusive("\r\n").filter(|line| !line.starts_with("o=")).collect();
+        proptest::prop_assert!(!media.contains("10.0.0.1"), "{}\n->\n{}", text, out);
+        let (answered, out) = answer(&offer, text.as_bytes(), &terms);
+        Sdp::parse(out.as_bytes()).unwrap();
+        let sessions = offer.sessions(Some(&answered), &terms, id).unwrap();
+        proptest::prop_assert_eq!(sessions.len(), offer.msrp_count());
+    }
+
+    #[test]
+    fn hostile_descriptions_never_panic(bytes: Vec<u8>) {
+        let points = points("192.0.2.7:2855", "192.0.2.8:2955");
+        let hostile = [b"v=0\r\nm=message 9 TCP/MSRP *\r\na=path:", &bytes[..]].concat();
+        for body in [&bytes, &hostile] {
+            let run = |m: Message<'_>, p, e: &mut EditList| {
+                Offer::anchor(m, p, Realm::Access, &terms(&points, Transport::Udp), e)
+            };
+            if !body.is_empty() {
+                let _ = edited(body, run);
+            }
+        }
+    }
+}

@@ -1,19 +1,19 @@
 //! R24 to R26, R49 to R56, R64 to R72: INVITE, its dialogs and their media, both ways.
 
 use crate::compare::assert_message;
-use crate::ue::{SERVICE_ROUTE, accept, register, registered_udp};
+use crate::ue::{SERVICE_ROUTE, registered_udp};
 use crate::world::{CORE, EDGE_CORE, Sent, World, header, response, to_core, udp, vector_text};
 use core::time::Duration;
 use edge::{Action, Record};
-use media::command::{MediaCommand, MediaNotice, MsrpSession};
+use media::command::{MediaCommand, MsrpSession};
 use wire::{Cause, MediaId, Realm, Transport};
 
-const A: &str = "182.1.1.203:41200";
-const B: &str = "182.1.1.203:41210";
-const SECONDS: Duration = Duration::from_secs(1);
+pub const A: &str = "182.1.1.203:41200";
+pub const B: &str = "182.1.1.203:41210";
+pub const SECONDS: Duration = Duration::from_secs(1);
 
 /// What the relay was ordered since the last look: sessions opened or changed, and ids released.
-fn ordered(world: &mut World) -> (Vec<MsrpSession>, Vec<MediaId>) {
+pub fn ordered(world: &mut World) -> (Vec<MsrpSession>, Vec<MediaId>) {
     let (mut sessions, mut released) = (Vec::new(), Vec::new());
     for action in core::mem::take(&mut world.actions) {
         match action {
@@ -25,7 +25,7 @@ fn ordered(world: &mut World) -> (Vec<MsrpSession>, Vec<MediaId>) {
     (sessions, released)
 }
 
-fn ends(world: &mut World) -> Vec<Cause> {
+pub fn ends(world: &mut World) -> Vec<Cause> {
     let records = core::mem::take(&mut world.records);
     let end = |record| match record {
         Record::DialogEnded { cause, .. } => Some(cause),
@@ -36,7 +36,7 @@ fn ends(world: &mut World) -> Vec<Cause> {
 
 /// Nothing is left of any call, once its INVITE can no longer be repeated.
 #[track_caller]
-fn assert_clean(world: &mut World) {
+pub fn assert_clean(world: &mut World) {
     world.pass(40 * SECONDS);
     let counters = world.edge.counters();
     assert_eq!((counters.calls, counters.media_sessions), (0, 0));
@@ -57,7 +57,7 @@ pub fn body(message: &str) -> &str {
     message.split_once("\r\n\r\n").unwrap().1
 }
 
-fn body_of(name: &str) -> String {
+pub fn body_of(name: &str) -> String {
     body(&vector_text(name)).to_owned()
 }
 
@@ -78,7 +78,7 @@ const ROUTES: &str = "<sip:182.1.1.65:5080;lr>, <sip:182.1.1.66;lr;x=1>";
 pub const CORE_CONTACT: &str = "<sip:as@10.71.174.102:5061;transport=tcp>";
 
 /// A UE that has sent `name` and what reached the core.
-fn invited(world: &mut World, name: &str) -> (String, Sent) {
+pub fn invited(world: &mut World, name: &str) -> (String, Sent) {
     registered_udp(world, "user1", A);
     let invite = vector_text(name);
     world.datagram(A, invite.as_bytes());
@@ -90,7 +90,7 @@ fn invited(world: &mut World, name: &str) -> (String, Sent) {
 }
 
 /// The same, answered with a 200 as in figure 5-50.
-fn chatting(world: &mut World) -> (String, Sent, Sent) {
+pub fn chatting(world: &mut World) -> (String, Sent, Sent) {
     let (invite, request) = invited(world, "chat-01-invite.sip");
     let own = request.header("Record-Route").unwrap();
     let lines = format!(
@@ -102,7 +102,7 @@ fn chatting(world: &mut World) -> (String, Sent, Sent) {
 }
 
 /// A request of the UE inside the dialog of `invite`, which `ok` confirmed.
-fn inside(invite: &str, ok: &Sent, method: &str, cseq: u32, more: &str) -> String {
+pub fn inside(invite: &str, ok: &Sent, method: &str, cseq: u32, more: &str) -> String {
     let contact = ok.header("Contact").unwrap();
     let uri = contact.split(['<', '>']).nth(1).unwrap().trim();
     format!(
@@ -116,7 +116,7 @@ fn inside(invite: &str, ok: &Sent, method: &str, cseq: u32, more: &str) -> Strin
 }
 
 /// A request of the core inside the dialog of `request`, which the edge had sent it.
-fn inside_from_core(request: &Sent, method: &str, cseq: u32, more: &str) -> String {
+pub fn inside_from_core(request: &Sent, method: &str, cseq: u32, more: &str) -> String {
     let contact = request.header("Contact").unwrap();
     let uri = contact.split(['<', '>']).nth(1).unwrap().trim().to_owned();
     format!(
@@ -343,146 +343,6 @@ fn a_group_is_created_and_referred_to() {
     assert!(world.one().text().starts_with("SIP/2.0 202 "));
 }
 
-#[test]
-fn a_cancelled_invite_leaves_nothing() {
-    let mut world = World::new();
-    let (invite, request) = invited(&mut world, "ft-01-invite-file.sip");
-    world.core(&answer(&request, "180 Ringing", "far1", &format!("Contact: {CORE_CONTACT}\r\n"), ""));
-    let ringing = world.one();
-    assert_eq!(ringing.header("Record-Route").unwrap(), "<sip:182.3.1.6:5060;transport=udp;lr>");
-    let cancel = format!(
-        "CANCEL sip:user2@bj.ims.mnc000.mcc460.3gppnetwork.org SIP/2.0\r\nVia: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 CANCEL\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
-        header(&invite, "Via").unwrap(),
-        header(&invite, "From").unwrap(),
-        header(&invite, "To").unwrap(),
-        header(&invite, "Call-ID").unwrap(),
-    );
-    world.datagram(A, cancel.as_bytes());
-    let sent = world.sent();
-    assert!(sent[0].text().starts_with("SIP/2.0 200 ") && sent[1].text().starts_with("CANCEL "));
-    world.core(&response(&sent[1], "200 OK", ""));
-    world.none();
-    world.core(&answer(&request, "487 Request Terminated", "far1", "", ""));
-    let sent = world.sent();
-    assert!(sent[0].text().starts_with("ACK ") && sent[1].text().starts_with("SIP/2.0 487 "));
-    assert_clean(&mut world);
-    assert_eq!(ends(&mut world), [], "there was no dialog yet");
-}
-
-#[test]
-fn a_refused_or_unanswered_invite_releases_what_was_reserved() {
-    for refused in [true, false] {
-        let mut world = World::new();
-        let registered = registered_udp(&mut world, "user2", B);
-        world.core(from_core("ft-09-invite-file-to-ue.sip", &registered.path).as_bytes());
-        let request = world.sent().remove(0);
-        let (reserved, _) = ordered(&mut world);
-        assert_eq!(world.edge.counters().media_sessions, 1);
-        if refused {
-            world.datagram(B, &response(&request, "486 Busy Here", ""));
-        } else {
-            world.pass(33 * SECONDS);
-        }
-        let last = world.sent().pop().unwrap();
-        let status = if refused { "SIP/2.0 486" } else { "SIP/2.0 408" };
-        assert!(last.text().starts_with(status), "{}", last.text());
-        assert_eq!(ordered(&mut world).1, [reserved[0].id]);
-        assert_clean(&mut world);
-    }
-}
-
-/// Forking in the core: two early dialogs, the second is taken; a late 200 of the first would be one
-/// more dialog (RFC 3261 §16.7 step 5).
-#[test]
-fn a_fork_makes_early_dialogs_and_the_losers_end_with_the_invite() {
-    let mut world = World::new();
-    let (invite, request) = invited(&mut world, "ft-01-invite-file.sip");
-    let sdp = core_sdp("ft-08-200-invite-file.sip");
-    let lines = format!("Contact: {CORE_CONTACT}\r\n");
-    for (status, tag, session) in
-        [("183 Progress", "t1", "s1"), ("183 Progress", "t2", "s2"), ("200 OK", "t2", "s2")]
-    {
-        let sdp = sdp.replace("hwuHovDNYnuvpx", session);
-        world.core(&answer(&request, status, tag, &lines, &sdp));
-        assert!(world.one().text().contains(&format!(":2855/{session};tcp")));
-    }
-    let (sessions, released) = ordered(&mut world);
-    assert_eq!((sessions.len(), released.len()), (2, 0), "the 200 tells nothing new");
-    // The 200 is repeated until the ACK gets through, and passed on each time (RFC 6026).
-    let again = answer(&request, "200 OK", "t2", &lines, &sdp.replace("hwuHovDNYnuvpx", "s2"));
-    world.core(&again);
-    let ok = world.one();
-    assert_eq!(ordered(&mut world).0.len(), 0);
-    world.pass(40 * SECONDS);
-    assert_eq!(ordered(&mut world).1, [sessions[0].id]);
-    world.sent();
-    world.datagram(A, inside(&invite, &ok, "BYE", 2, "").as_bytes());
-    let bye = world.one();
-    assert!(bye.text().starts_with("BYE sip:as@10.71.174.102:5061;transport=tcp"));
-    world.core(&response(&bye, "200 OK", ""));
-    assert_eq!(ordered(&mut world).1, [sessions[1].id]);
-    assert_clean(&mut world);
-}
-
-#[test]
-fn lost_datagrams_are_made_good() {
-    let mut world = World::new();
-    let (invite, request) = invited(&mut world, "lm-01-invite.sip");
-    // Our INVITE got lost: it is sent again; the UE's own retransmission is answered from store.
-    world.pass(600 * Duration::from_millis(1));
-    assert_eq!(world.one().bytes, request.bytes);
-    world.datagram(A, invite.as_bytes());
-    assert!(world.one().text().starts_with("SIP/2.0 100 "));
-    let lines = "Contact: <sip:10.71.174.102:5061>\r\n";
-    let ok = answer(&request, "202 Accepted", "far1", lines, &body_of("lm-02-202-invite.sip"));
-    world.core(&ok);
-    let first = world.one();
-    assert!(first.text().starts_with("SIP/2.0 202 "), "R35: 202 to INVITE is success");
-    let (sessions, _) = ordered(&mut world);
-    assert_eq!(sessions.len(), 1);
-    // The 202 got lost behind us: the core repeats it, we pass it on as before.
-    world.pass(SECONDS);
-    world.none();
-    world.core(&ok);
-    assert_eq!(world.one().bytes, first.bytes);
-    // A lost ACK: the UE repeats it for the repeated 202.
-    for _ in 0..2 {
-        world.datagram(A, inside(&invite, &first, "ACK", 1, "").as_bytes());
-        assert!(world.one().text().starts_with("ACK "));
-    }
-    // A lost BYE is sent again; the UE's own is absorbed.
-    let bye = inside(&invite, &first, "BYE", 2, "");
-    world.datagram(A, bye.as_bytes());
-    let passed = world.one();
-    world.datagram(A, bye.as_bytes());
-    world.none();
-    world.pass(600 * Duration::from_millis(1));
-    assert_eq!(world.one().bytes, passed.bytes);
-    world.core(&response(&passed, "200 OK", ""));
-    assert!(world.one().text().starts_with("SIP/2.0 200 "));
-    // The 202 once more, late: it makes no new dialog and shows no address.
-    world.core(&ok);
-    let late = world.one().text();
-    assert!(late.ends_with("Content-Length: 0\r\n\r\n") || !late.contains("10.71."), "{late}");
-    assert_eq!(world.edge.counters().media_sessions, 0);
-    assert_clean(&mut world);
-}
-
-/// RFC 3261 §15.1.1: the session is over with the BYE, answered or not.
-#[test]
-fn a_bye_that_nobody_answers_ends_the_dialog_too() {
-    let mut world = World::new();
-    let (invite, _, ok) = chatting(&mut world);
-    world.datagram(A, inside(&invite, &ok, "BYE", 2, "").as_bytes());
-    world.sent();
-    world.pass(40 * SECONDS);
-    let last = world.sent().pop().unwrap();
-    assert!(last.text().starts_with("SIP/2.0 408 "));
-    assert_eq!(ends(&mut world), [Cause::Bye]);
-    world.pass(60 * SECONDS);
-    assert_clean(&mut world);
-}
-
 /// R70, q17: offer in the 200, answer in the ACK, which does not even name its type.
 #[test]
 fn an_invite_without_offer_is_anchored_by_200_and_ack() {
@@ -566,106 +426,6 @@ fn a_stranger_finds_no_dialog() {
     let refused = world.one();
     assert!(refused.text().starts_with("SIP/2.0 481 "), "{}", refused.text());
     assert_eq!(world.edge.counters().calls, 1);
-}
-
-/// R64: a session that is not refreshed in time is dropped; one that is, lives on.
-#[test]
-fn the_session_timer_ends_what_nobody_refreshes() {
-    let mut world = World::new();
-    let (invite, request) = invited(&mut world, "chat-01-invite.sip");
-    let lines = format!("Contact: {CORE_CONTACT}\r\nSession-Expires: 1800;refresher=uac\r\n");
-    world.core(&answer(&request, "200 OK", "far1", &lines, &core_sdp("chat-02-200.sip")));
-    let ok = world.one();
-    world.pass(1700 * SECONDS);
-    world.datagram(A, inside(&invite, &ok, "UPDATE", 2, "Session-Expires: 1800\r\n").as_bytes());
-    let update = world.one();
-    world.core(&response(&update, "200 OK", "Session-Expires: 1800;refresher=uac\r\n"));
-    world.one();
-    world.pass(1800 * SECONDS);
-    assert_eq!(world.edge.counters().calls, 1);
-    ordered(&mut world);
-    world.pass(40 * SECONDS);
-    assert_eq!((ordered(&mut world).1.len(), ends(&mut world)), (1, vec![Cause::SessionTimeout]));
-    assert_clean(&mut world);
-}
-
-/// R72: with the registration go its calls.
-#[test]
-fn the_end_of_the_registration_ends_its_calls() {
-    let mut world = World::new();
-    let (_, request, _) = chatting(&mut world);
-    world.datagram(A, register("user1", A, 2, "Expires: 0\r\n").as_bytes());
-    let deregister = world.one();
-    world.core(&response(&deregister, "200 OK", ""));
-    world.sent();
-    assert_eq!((ordered(&mut world).1.len(), ends(&mut world)), (1, vec![Cause::Deregistered]));
-    assert_clean(&mut world);
-    world.core(inside_from_core(&request, "BYE", 7, "").as_bytes());
-    let refused = world.one();
-    assert!(
-        refused.text().starts_with("SIP/2.0 430 ") || refused.text().starts_with("SIP/2.0 481 "),
-        "{}",
-        refused.text()
-    );
-}
-
-/// A UE that changes its network keeps its call, if it comes back in time (R7, R72).
-#[test]
-fn a_call_waits_for_its_ue_to_come_back() {
-    for comes_back in [true, false] {
-        let mut world = World::new();
-        let first = world.open(Realm::Access, Transport::Tcp, A);
-        world.bytes(first, register("user1", A, 1, "").as_bytes());
-        let request = world.one();
-        accept(&mut world, &request, 3600);
-        world.sent();
-        world.bytes(first, vector_text("chat-01-invite.sip").as_bytes());
-        let request = world.sent().remove(0);
-        world.core(&answer(
-            &request,
-            "200 OK",
-            "far1",
-            &format!("Contact: {CORE_CONTACT}\r\n"),
-            &core_sdp("chat-02-200.sip"),
-        ));
-        world.sent();
-        world.close(first);
-        world.core(inside_from_core(&request, "INFO", 2, "").as_bytes());
-        assert!(world.one().text().starts_with("SIP/2.0 430 "));
-        if comes_back {
-            world.pass(60 * SECONDS);
-            let second = world.open(Realm::Access, Transport::Tcp, "182.1.1.203:50000");
-            world.bytes(second, register("user1", A, 2, "").as_bytes());
-            let again = world.one();
-            accept(&mut world, &again, 3600);
-            world.sent();
-            world.pass(100 * SECONDS);
-            world.core(inside_from_core(&request, "INFO", 3, "").as_bytes());
-            assert_eq!(world.one().hop, wire::Hop::Stream(second));
-        } else {
-            world.pass(121 * SECONDS);
-            assert_eq!(ends(&mut world), [Cause::FlowGone]);
-            assert_clean(&mut world);
-        }
-    }
-}
-
-/// The relay gives a session up by itself: the dialog stays for its ends to deal with.
-#[test]
-fn a_session_that_the_relay_ended_is_forgotten() {
-    let mut world = World::new();
-    let (invite, _, ok) = chatting(&mut world);
-    let (sessions, _) = ordered(&mut world);
-    let ended = MediaNotice::Ended { id: sessions[0].id, cause: Cause::MsrpIdle, totals: Default::default() };
-    for _ in 0..2 {
-        world.event(edge::Event::Media(ended.clone()));
-    }
-    assert_eq!((world.edge.counters().media_sessions, world.edge.counters().calls), (0, 1));
-    world.datagram(A, inside(&invite, &ok, "BYE", 2, "").as_bytes());
-    let bye = world.one();
-    world.core(&response(&bye, "200 OK", ""));
-    assert_eq!(ordered(&mut world).1, [], "it is released already");
-    assert_clean(&mut world);
 }
 
 /// Both ends on one shard: what passes the core comes back with the same Call-ID and tags.
