@@ -159,9 +159,6 @@ fn add(
     let mut settings = person.ue(edge);
     settings.topology = Arc::clone(topology);
     settings.seed = seed();
-    if person.transport == Transport::Tls {
-        settings.msrp_transport = Transport::Tls;
-    }
     ues.add(settings, IpAddr::V4(UES), Some(trust.clone())).map_err(|e| format!("{}: {e}", person.name))?;
     Ok(())
 }

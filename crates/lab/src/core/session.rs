@@ -199,7 +199,12 @@ impl Core {
     ) -> u64 {
         let hop = self.hop_of(binding);
         let job = Job::Bridge { other };
-        let leg = self.open_leg(service, State::Open, hop, job, Transport::Tcp, None);
+        // an edge turns it into what its UE wants; without one the UE's own transport is the best guess
+        let transport = match (self.settings.topology.edge(), binding.origin.transport) {
+            (None, Transport::Tls) => Transport::Tls,
+            _ => Transport::Tcp,
+        };
+        let leg = self.open_leg(service, State::Open, hop, job, transport, None);
         let local_path = self.legs.get(&leg).map(|l| l.local_path.clone()).unwrap_or_default();
         let file = sdp_of(carried).and_then(|sdp| sdp.attribute("file-selector").map(str::to_owned));
         let attributes: Vec<String> = file.iter().map(|f| format!("file-selector:{f}")).collect();

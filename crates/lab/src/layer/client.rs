@@ -25,6 +25,8 @@ struct Client {
     hop: Hop,
     ack: Option<(Vec<u8>, Hop)>,
     cancel: Cancel,
+    /// Went to a connection that is gone.
+    doomed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,10 @@ impl Clients {
             _ => Machine::Other(NonInviteClient::new(reliable, now, &self.timers)),
         };
         self.by_branch.insert(branch_key(&request), id);
-        self.all.insert(id, Client { machine, request, bytes, hop, ack: None, cancel: Cancel::No });
+        self.all.insert(
+            id,
+            Client { machine, request, bytes, hop, ack: None, cancel: Cancel::No, doomed: false },
+        );
     }
 
     /// RFC 3261 §17.1.3: top branch and CSeq method.
@@ -103,19 +108,29 @@ impl Clients {
         self.all.get(&id).and_then(|c| c.machine.next_deadline())
     }
 
+    /// Marks a request that nobody will ever get; returns when its transport error is due.
+    pub(super) fn doom(&mut self, id: ClientId, now: Instant) -> Option<Instant> {
+        self.all.get_mut(&id)?.doomed = true;
+        Some(now)
+    }
+
     /// Whether the TU is to hear that no answer came.
     pub(super) fn on_deadline(&mut self, id: ClientId, now: Instant, out: &mut LabOutbox) -> bool {
         let Some(client) = self.all.get_mut(&id) else {
             return false;
         };
-        let effects = client.machine.on_deadline(now);
+        let effects = if client.doomed {
+            client.machine.on_transport_error(now)
+        } else {
+            client.machine.on_deadline(now)
+        };
         if effects.contains(Effects::RESEND) {
             out.send(client.hop, &client.bytes);
         }
         if effects.contains(Effects::ENDED) {
             self.end(id);
         }
-        effects.contains(Effects::TIMED_OUT)
+        effects.contains(Effects::TIMED_OUT) || effects.contains(Effects::FAILED)
     }
 
     /// The requests that went with a lost stream, or to a peer that cannot be reached.

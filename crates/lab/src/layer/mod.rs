@@ -199,7 +199,10 @@ impl SipLayer {
         let id = ClientId(self.take_id());
         out.send(hop, &bytes);
         self.clients.start(id, bytes, hop, self.is_reliable(hop), now);
-        self.due.set(&Key::Client(id), self.clients.next_deadline(id));
+        let gone = matches!(hop, Hop::Stream(stream) if !self.streams.knows(stream));
+        // the TU hears of it when it is ready to listen: at the next turn
+        let at = if gone { self.clients.doom(id, now) } else { self.clients.next_deadline(id) };
+        self.due.set(&Key::Client(id), at);
         id
     }
 

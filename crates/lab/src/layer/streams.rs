@@ -29,6 +29,10 @@ impl Streams {
         self.0.insert(stream, Stream { framer, transport, peer });
     }
 
+    pub(super) fn knows(&self, stream: StreamId) -> bool {
+        self.0.contains_key(&stream)
+    }
+
     pub(super) fn closed(&mut self, stream: StreamId) -> Option<(Transport, SocketAddr)> {
         self.0.remove(&stream).map(|s| (s.transport, s.peer))
     }

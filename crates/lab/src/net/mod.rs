@@ -162,6 +162,8 @@ impl<N: Node + 'static> Remote<N> {
     }
 }
 
+/// How long a node without deadlines sleeps at a time.
+const IDLE_MAX: Duration = Duration::from_secs(3_600);
 /// A node answers between two events; this is only to never hang.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
@@ -198,16 +200,18 @@ struct Stream {
 impl<N: Node + Send + 'static> Shell<N> {
     async fn run(&mut self, mut inputs: mpsc::UnboundedReceiver<Input<N>>, mut heard: impl FnMut(&mut N)) {
         loop {
-            let wait = match self.node.next_deadline() {
-                Some(at) => at.since(now(self.began)),
-                None => Duration::from_secs(3_600),
-            };
-            let input = tokio::time::timeout(wait, inputs.recv()).await;
+            let due = self.node.next_deadline();
             let at = now(self.began);
-            match input {
-                Ok(None) => return,
-                Ok(Some(input)) => self.take(input, at),
-                Err(_) => self.node.handle_deadline(at, &mut self.out),
+            // The event loop's timers are coarse and start anew with each input: what is due goes first.
+            if due.is_some_and(|due| due <= at) {
+                self.node.handle_deadline(at, &mut self.out);
+            } else {
+                let wait = due.map_or(IDLE_MAX, |due| due.since(at));
+                match tokio::time::timeout(wait, inputs.recv()).await {
+                    Ok(None) => return,
+                    Ok(Some(input)) => self.take(input, now(self.began)),
+                    Err(_) => continue,
+                }
             }
             self.drain();
             heard(&mut self.node);

@@ -6,6 +6,7 @@ use crate::service::Service;
 use crate::strict::cpim::Imdn;
 use crate::ue::{AnswerPolicy, Command, UeEvent};
 use bytes::Bytes;
+use wire::Transport;
 
 /// A named script.
 #[derive(Clone, Copy)]
@@ -42,6 +43,7 @@ pub const ALL: &[Flow] = &[
     Flow { name: "1-1 chat both ways, TCP to UDP", run: |s| chat(s, "carol", "dave") },
     Flow { name: "1-1 chat refused", run: refused },
     Flow { name: "1-1 chat cancelled while it rings", run: cancelled },
+    Flow { name: "lost connection, and back over a new one", run: lost_connection },
     Flow { name: "de-registration, and a message to the gone user", run: deregister },
 ];
 
@@ -179,8 +181,8 @@ pub fn large(stage: &mut Stage<'_>, from: &str, to: &str) -> Result<String, Stri
     let text = Bytes::from(format!("a long story, number {tag}; ").repeat(4_000));
     let command = Command::SendLarge { tag, to: stage.person(to).identity(), text: text.clone() };
     stage.order(from, command);
-    let bytes = content(stage, from, tag, to, Service::Large, &sha256(&text))?;
-    Ok(format!("{bytes} octets, SHA-256 agrees"))
+    let how = content(stage, from, tag, to, Service::Large, &sha256(&text))?;
+    Ok(format!("{how}, SHA-256 agrees"))
 }
 
 /// Sends a file of `size` octets over MSRP.
@@ -201,8 +203,8 @@ pub fn file(stage: &mut Stage<'_>, from: &str, to: &str, size: usize) -> Result<
     };
     stage.order(from, command);
     let hash = sha256(&file);
-    let bytes = content(stage, from, tag, to, Service::File, &hash)?;
-    Ok(format!("{bytes} octets, SHA-256 {}… agrees", hash.get(..16).unwrap_or_default()))
+    let how = content(stage, from, tag, to, Service::File, &hash)?;
+    Ok(format!("{how}, SHA-256 {}… agrees", hash.get(..16).unwrap_or_default()))
 }
 
 /// Waits until what `from` sends under `tag` has reached `to` whole, and both have hung up.
@@ -213,18 +215,30 @@ fn content(
     to: usize,
     wanted: Service,
     hash: &str,
-) -> Result<u64, String> {
-    stage.expect(from, "the MSRP connection", |e| (*e == UeEvent::Established { tag }).then_some(()))?;
+) -> Result<String, String> {
+    let sent_over = established(stage, from, tag)?;
     stage.expect(from, "the last 200 of MSRP", |e| (*e == UeEvent::Sent { tag }).then_some(()))?;
     stage.expect(from, "the end of the session", |e| (*e == UeEvent::Ended { tag }).then_some(()))?;
     let incoming = incoming(stage, to, wanted)?;
+    let came_over = established(stage, to, incoming)?;
     let (bytes, seen) = stage.expect(to, "the content", |e| match e {
         UeEvent::Content { tag, bytes, sha256, .. } if *tag == incoming => Some((*bytes, sha256.clone())),
         _ => None,
     })?;
     require(seen == hash, || format!("SHA-256 {seen}, sent {hash}"))?;
     stage.expect(to, "the end of the session", |e| (*e == UeEvent::Ended { tag: incoming }).then_some(()))?;
-    Ok(bytes)
+    Ok(format!("{bytes} octets over {sent_over} and {came_over}"))
+}
+
+/// What the MSRP connection of a session runs over: TLS for a UE that asks for it (UM-01 `psMedia`).
+fn established(stage: &mut Stage<'_>, who: usize, session: u64) -> Result<Transport, String> {
+    let transport = stage.expect(who, "the MSRP connection", |e| match e {
+        UeEvent::Established { tag, transport } if *tag == session => Some(*transport),
+        _ => None,
+    })?;
+    let person = stage.person(who);
+    require(transport == person.media_transport(), || format!("media of {} over {transport}", person.name))?;
+    Ok(transport)
 }
 
 fn incoming(stage: &mut Stage<'_>, who: usize, wanted: Service) -> Result<u64, String> {
@@ -248,7 +262,7 @@ pub fn chat(stage: &mut Stage<'_>, from: &str, to: &str) -> Result<String, Strin
     heard(stage, to, incoming, &first)?;
     // no ringing is waited for: a 180 may be lost on UDP for good (RFC 3261 §13.3.1.1)
     for (who, tag) in [(from, tag), (to, incoming)] {
-        stage.expect(who, "the MSRP connection", |e| (*e == UeEvent::Established { tag }).then_some(()))?;
+        established(stage, who, tag)?;
     }
     for round in 0..3 {
         for (who, tag, other, other_tag) in [(from, tag, to, incoming), (to, incoming, from, tag)] {
@@ -317,6 +331,42 @@ fn start_chat(stage: &mut Stage<'_>, from: usize, to: usize) -> u64 {
     stage.order(from, command);
     tag
 }
+
+/// Breaks a connection off: messages find nobody until the UE comes back over another one (R7).
+///
+/// # Errors
+/// What went wrong.
+pub fn lost_connection(stage: &mut Stage<'_>) -> Result<String, String> {
+    let (alice, carol) = (stage.who("alice")?, stage.who("carol")?);
+    stage.order(carol, Command::Disconnect);
+    stage.expect(carol, "the end", |e| matches!(e, UeEvent::Disconnected).then_some(()))?;
+    // The sender hears 202 from the messaging server as long as that has a contact: until the first
+    // delivery comes back with 430.
+    let mut accepted = 0;
+    loop {
+        let tag = stage.tag();
+        let command = Command::Message {
+            tag,
+            to: stage.person(carol).identity(),
+            text: "are you still there?".to_owned(),
+            dispositions: String::new(),
+        };
+        stage.order(alice, command);
+        match answer(stage, alice, tag)? {
+            480 => break,
+            202 if accepted < TRIES_MAX => accepted += 1,
+            status => return Err(format!("{status} for message {} to a lost UE", accepted + 1)),
+        }
+    }
+    stage.order(carol, Command::Register);
+    registered(stage, carol)?;
+    let target = stage.person(carol).identity();
+    send_and_confirm(stage, alice, carol, &target)?;
+    Ok(format!("carol gone: {accepted} accepted, then 480; back and reachable"))
+}
+
+/// How many messages may be accepted before the core hears that the flow is gone.
+const TRIES_MAX: u32 = 100;
 
 /// Takes registrations back; who is gone gets no message.
 ///

@@ -89,13 +89,23 @@ impl Person {
         }
     }
 
-    /// What its UE is told; the caller sets topology, MSRP transport and seed.
+    /// What its UE asks for its media.
+    #[must_use]
+    pub const fn media_transport(&self) -> Transport {
+        match self.transport {
+            Transport::Tls => Transport::Tls,
+            Transport::Tcp | Transport::Udp => Transport::Tcp,
+        }
+    }
+
+    /// What its UE is told; the caller sets topology and seed.
     #[must_use]
     pub fn ue(&self, edge: SocketAddr) -> UeSettings {
         UeSettings {
             secret: self.secret.clone(),
             imei: self.imei.map(str::to_owned),
             transport: self.transport,
+            msrp_transport: self.media_transport(),
             claimed: self.claimed,
             ..UeSettings::app(self.name, &self.domain, "", edge)
         }

@@ -1,5 +1,6 @@
 //! Core and UEs against each other, without an edge, on virtual time.
 
+mod alarm;
 mod pipe;
 mod sockets;
 

@@ -3,6 +3,7 @@
 use crate::service::Service;
 use crate::strict::cpim::Imdn;
 use bytes::Bytes;
+use wire::Transport;
 
 /// An order. `tag` is chosen by the script and comes back in the events that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub enum Command {
         /// The session.
         tag: u64,
     },
+    /// Break the connection to the edge off, without a word; streams only.
+    Disconnect,
     /// How to answer INVITEs from here on.
     Answer(AnswerPolicy),
 }
@@ -166,6 +169,8 @@ pub enum UeEvent {
     Established {
         /// The session.
         tag: u64,
+        /// What the connection runs over.
+        transport: Transport,
     },
     /// The INVITE was refused, or not answered (408).
     Refused {

@@ -40,6 +40,8 @@ pub struct Ue {
     sessions: BTreeMap<u64, Session>,
     next_incoming_tag: u64,
     ping_at: Option<Instant>,
+    /// The connection to the edge.
+    stream: Option<StreamId>,
 }
 
 /// A request that waits for its answer.
@@ -76,6 +78,7 @@ impl Ue {
             sessions: BTreeMap::new(),
             next_incoming_tag: INCOMING_TAGS,
             ping_at: None,
+            stream: None,
             random,
             settings,
         }
@@ -101,6 +104,11 @@ impl Ue {
             Command::Chat { tag, text } => self.say(tag, &text, now, out),
             Command::Cancel { tag } => self.cancel(tag, now, out),
             Command::HangUp { tag } => self.hang_up(tag, now, out),
+            Command::Disconnect => {
+                if let Some(stream) = self.stream.take() {
+                    out.close(stream);
+                }
+            }
             Command::Answer(policy) => self.settings.answer = policy,
         }
     }
@@ -283,6 +291,7 @@ impl Ue {
         } else if self.is_stray(transport, peer) {
             out.close(stream);
         } else {
+            self.stream = Some(stream);
             let incoming = self.layer.handle(event, now, out);
             self.on_incoming(incoming, now, out);
         }

@@ -164,6 +164,7 @@ impl Ue {
         let Some(session) = self.sessions.get_mut(&tag) else {
             return;
         };
+        session.remote = Some(media.clone());
         let (msrp, local) = (&session.msrp, &session.local_path);
         self.msrp.dial(msrp, local, &media.path, Realm::Access, now, out);
         if let Some(message) = session.to_send.take() {
@@ -348,7 +349,11 @@ impl Ue {
             return;
         };
         match incoming {
-            MsrpIncoming::Bound { .. } => self.events.push_back(UeEvent::Established { tag }),
+            MsrpIncoming::Bound { .. } => {
+                let remote = session.remote.as_ref();
+                let transport = remote.map_or(Transport::Tcp, |media| media.transport);
+                self.events.push_back(UeEvent::Established { tag, transport });
+            }
             MsrpIncoming::Received { message, .. } => self.on_content(tag, &message, now, out),
             MsrpIncoming::Sent { .. } => {
                 session.sent = true;
