@@ -55,6 +55,9 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&sip::RETRANSMISSIONS, [c.retransmissions_in, c.retransmissions_out].as_flattened().to_vec());
     bank.set(&sip::EXCHANGES_OPENED, [c.exchanges_opened]);
     bank.set(&sip::EXCHANGES, [c.exchanges]);
+    bank.set(&sip::CALLS_OPENED, [c.calls_opened]);
+    bank.set(&sip::CALLS, [c.calls]);
+    bank.set(&sip::DIALOGS_CONFIRMED, [c.dialogs_confirmed]);
     bank.set(&sip::FAILOVERS, [c.failovers]);
     bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);
     bank.set(&sip::KEEPALIVES, [c.pings, c.rkeeps, c.stuns]);
@@ -136,6 +139,7 @@ mod tests {
         counters.reject(Realm::Access, Cause::NotRegistered);
         counters.retransmissions_out[1] = 15;
         counters.registrations = 16;
+        counters.calls = 17;
         publish_edge(&counters, &telemetry.open_bank());
         let text = telemetry.render();
         for line in [
@@ -146,6 +150,7 @@ mod tests {
             "gatehouse_sip_rejects_total{realm=\"access\",cause=\"not_registered\"} 1",
             "gatehouse_sip_retransmissions_total{direction=\"out\",realm=\"core\"} 15",
             "gatehouse_registrations 16",
+            "gatehouse_sip_calls 17",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}");
         }

@@ -52,6 +52,12 @@ families! {
         "Exchanges opened: a request with its two transactions.";
     EXCHANGES = Gauge, "gatehouse_sip_exchanges", [],
         "Exchanges that are open.";
+    CALLS_OPENED = Counter, "gatehouse_sip_calls_opened_total", [],
+        "Calls opened: INVITEs outside a dialog that were taken on.";
+    CALLS = Gauge, "gatehouse_sip_calls", [],
+        "Calls with their dialogs, early ones included.";
+    DIALOGS_CONFIRMED = Counter, "gatehouse_sip_dialogs_confirmed_total", [],
+        "Dialogs that a 2xx to INVITE confirmed.";
     FAILOVERS = Counter, "gatehouse_sip_failovers_total", [],
         "Requests that went to another next hop of the core because the first failed.";
     SOFT_FAULTS = Counter, "gatehouse_sip_soft_faults_total", [],
