@@ -33,11 +33,7 @@ impl Checks<'_> {
         let name = &self.config.node.name;
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
-            self.fault(
-                "node.name",
-                "`node.name` is not a name",
-                "1 to 64 letters, digits, `-`, `_`, `.`",
-            );
+            self.fault("node.name", "`node.name` is not a name", "1 to 64 letters, digits, `-`, `_`, `.`");
         }
         if !self.config.admin.listen.ip().is_loopback() {
             self.fault(
@@ -92,10 +88,7 @@ impl Checks<'_> {
     }
 
     fn host(&mut self, path: &str, host: &str) {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let is_address = bare.parse::<IpAddr>().is_ok();
         if !is_address && !is_host_name(host) {
             self.fault(
@@ -188,11 +181,7 @@ impl Checks<'_> {
         if let Some(tls) = &config.tls {
             for (key, file) in [("certificate", &tls.certificate), ("key", &tls.key)] {
                 if file.as_os_str().is_empty() {
-                    self.fault(
-                        &path,
-                        format!("`{path}.{key}` is missing"),
-                        "the path of a PEM file",
-                    );
+                    self.fault(&path, format!("`{path}.{key}` is missing"), "the path of a PEM file");
                 }
             }
             if let Some(server) = &tls.verify_server_name {
@@ -203,18 +192,8 @@ impl Checks<'_> {
         if self.reader.positions.has(&path) {
             return; // it is there and faulty: reported by the reader
         }
-        let sip = config
-            .sip
-            .iter()
-            .map(|l| l.transport)
-            .enumerate()
-            .map(|(i, t)| ("sip", i, t));
-        let msrp = config
-            .msrp
-            .iter()
-            .map(|l| l.transport)
-            .enumerate()
-            .map(|(i, t)| ("msrp", i, t));
+        let sip = config.sip.iter().map(|l| l.transport).enumerate().map(|(i, t)| ("sip", i, t));
+        let msrp = config.msrp.iter().map(|l| l.transport).enumerate().map(|(i, t)| ("msrp", i, t));
         for (list, i, _) in sip.chain(msrp).filter(|(.., t)| *t == Transport::Tls) {
             self.fault(
                 &format!("{name}.{list}[{i}].transport"),
@@ -244,15 +223,9 @@ impl Checks<'_> {
         for (i, (path, stream, bind, width)) in taken.iter().enumerate() {
             if bind.port() != 0 && u32::from(bind.port()) + u32::from(*width) > 65_536 {
                 let hint = format!("{width} shards need {width} ports from here on");
-                self.fault(
-                    path,
-                    format!("`{path}` leaves no room for the ports of the shards"),
-                    hint,
-                );
+                self.fault(path, format!("`{path}` leaves no room for the ports of the shards"), hint);
             }
-            let clash = taken[..i]
-                .iter()
-                .find(|(_, s, b, w)| s == stream && overlap(b, *w, bind, *width));
+            let clash = taken[..i].iter().find(|(_, s, b, w)| s == stream && overlap(b, *w, bind, *width));
             if let Some((other, _, _, other_width)) = clash {
                 let hint = match (*width).max(*other_width) {
                     1 => "choose another port".to_owned(),
@@ -267,18 +240,10 @@ impl Checks<'_> {
     fn core(&mut self) {
         if !is_host_name(&self.config.core.domain) {
             let domain = &self.config.core.domain;
-            self.fault(
-                "core.domain",
-                format!("`core.domain` is not a domain name: \"{domain}\""),
-                "",
-            );
+            self.fault("core.domain", format!("`core.domain` is not a domain name: \"{domain}\""), "");
         }
         if self.config.core.next_hops.is_empty() && !self.reader.positions.has("core.next_hops[0]") {
-            self.fault(
-                "core.next_hops",
-                "`core.next_hops` is empty",
-                "name at least one S-CSCF or I-CSCF",
-            );
+            self.fault("core.next_hops", "`core.next_hops` is empty", "name at least one S-CSCF or I-CSCF");
         }
         let core = &self.config.realm.core;
         for (i, hop) in self.config.core.next_hops.iter().enumerate() {
@@ -291,10 +256,7 @@ impl Checks<'_> {
             if !served {
                 self.fault(
                     &path,
-                    format!(
-                        "no listener of `realm.core` speaks {} over {family}",
-                        hop.transport
-                    ),
+                    format!("no listener of `realm.core` speaks {} over {family}", hop.transport),
                     format!("add one to [[realm.core.sip]], or change next hop {hop}"),
                 );
             }
@@ -315,11 +277,7 @@ impl Checks<'_> {
     fn timers(&mut self) {
         let t = &self.config.timers;
         if t.t1_ms > t.t2_ms {
-            self.fault(
-                "timers.t1_ms",
-                "`t1_ms` is longer than `t2_ms`",
-                "RFC 3261 §17.1.2.1: T1 ≤ T2",
-            );
+            self.fault("timers.t1_ms", "`t1_ms` is longer than `t2_ms`", "RFC 3261 §17.1.2.1: T1 ≤ T2");
         }
         if t.udp_idle_seconds < t.rkeep_seconds.min(30) {
             self.fault(
@@ -340,28 +298,19 @@ impl Checks<'_> {
             );
         }
         let message = l.head_bytes_max + l.body_bytes_max;
-        for (key, room) in [
-            ("send_queue_bytes_max", l.send_queue_bytes_max),
-            ("pending_bytes_max", l.pending_bytes_max),
-        ] {
+        for (key, room) in
+            [("send_queue_bytes_max", l.send_queue_bytes_max), ("pending_bytes_max", l.pending_bytes_max)]
+        {
             if room < message {
                 let path = format!("limits.{key}");
                 let hint = format!("head_bytes_max + body_bytes_max = {message}");
-                self.fault(
-                    &path,
-                    format!("`{key}` does not hold one message of the largest size"),
-                    hint,
-                );
+                self.fault(&path, format!("`{key}` does not hold one message of the largest size"), hint);
             }
         }
         let m = &self.config.msrp;
         if m.queue_low_bytes >= m.queue_high_bytes {
             let hint = "reading stops above high and goes on below low";
-            self.fault(
-                "msrp.queue_low_bytes",
-                "`queue_low_bytes` is not below `queue_high_bytes`",
-                hint,
-            );
+            self.fault("msrp.queue_low_bytes", "`queue_low_bytes` is not below `queue_high_bytes`", hint);
         }
     }
 
@@ -382,18 +331,11 @@ impl Checks<'_> {
                 self.fault(&format!("number_plan.{key}"), message, "0 to 8 digits");
             }
         }
-        for (key, forms) in [
-            ("area_codes", &plan.area_codes),
-            ("national_numbers", &plan.national_numbers),
-        ] {
+        for (key, forms) in [("area_codes", &plan.area_codes), ("national_numbers", &plan.national_numbers)] {
             for (i, form) in forms.iter().enumerate() {
                 if form.is_empty() || !form.bytes().all(|b| b.is_ascii_digit() || b == b'x') {
                     let message = format!("\"{form}\" is not the form of a number");
-                    self.fault(
-                        &format!("number_plan.{key}[{i}]"),
-                        message,
-                        "digits, and `x` for any digit",
-                    );
+                    self.fault(&format!("number_plan.{key}[{i}]"), message, "digits, and `x` for any digit");
                 }
             }
         }
@@ -415,8 +357,7 @@ fn is_host_name(host: &str) -> bool {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
-            && l.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             && !l.starts_with('-')
             && !l.ends_with('-')
     };

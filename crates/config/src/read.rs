@@ -31,11 +31,7 @@ pub(crate) trait Value: Sized {
     fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self>;
     /// Appends the keys below `path`, with `self` as the default.
     fn keys(&self, path: &str, range: &str, out: &mut Vec<Key>) {
-        out.push(Key {
-            path: path.to_owned(),
-            default: self.show(),
-            range: range.to_owned(),
-        });
+        out.push(Key { path: path.to_owned(), default: self.show(), range: range.to_owned() });
     }
     /// Appends the keys of the default of this type, if it is a table; false if it is a plain value.
     fn nested_keys(_path: &str, _out: &mut Vec<Key>) -> bool {
@@ -54,16 +50,8 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(text: &str, file: &str) -> Self {
-        let positions = Positions {
-            file: file.to_owned(),
-            text: text.to_owned(),
-            ..Positions::default()
-        };
-        Self {
-            positions,
-            errors: Vec::new(),
-            path: String::new(),
-        }
+        let positions = Positions { file: file.to_owned(), text: text.to_owned(), ..Positions::default() };
+        Self { positions, errors: Vec::new(), path: String::new() }
     }
 
     /// Reports a fault at `node`.
@@ -86,11 +74,7 @@ impl Reader {
         for (key, _) in table.iter() {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
-                let place = if self.path.is_empty() {
-                    "the top level"
-                } else {
-                    &self.path
-                };
+                let place = if self.path.is_empty() { "the top level" } else { &self.path };
                 let message = format!("unknown key `{name}` in {place}");
                 let hint = match did_you_mean(name, known) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -278,11 +262,7 @@ impl<T: Value> Value for Option<T> {
     }
     fn keys(&self, path: &str, range: &str, out: &mut Vec<Key>) {
         if !T::nested_keys(path, out) {
-            out.push(Key {
-                path: path.to_owned(),
-                default: self.show(),
-                range: range.to_owned(),
-            });
+            out.push(Key { path: path.to_owned(), default: self.show(), range: range.to_owned() });
         }
     }
     fn show(&self) -> String {
@@ -309,11 +289,7 @@ impl<T: Value> Value for Vec<T> {
     }
     fn keys(&self, path: &str, range: &str, out: &mut Vec<Key>) {
         if !T::nested_keys(&format!("{path}[]"), out) {
-            out.push(Key {
-                path: path.to_owned(),
-                default: self.show(),
-                range: range.to_owned(),
-            });
+            out.push(Key { path: path.to_owned(), default: self.show(), range: range.to_owned() });
         }
     }
     fn show(&self) -> String {

@@ -125,17 +125,10 @@ section! {
 
 impl RealmConfig {
     fn on_loopback(sip_port: u16, msrp_port: u16) -> Self {
-        let sip = |transport| SipListener {
-            bind: loopback(sip_port),
-            transport,
-            host: None,
-        };
+        let sip = |transport| SipListener { bind: loopback(sip_port), transport, host: None };
         Self {
             sip: vec![sip(Transport::Udp), sip(Transport::Tcp)],
-            msrp: vec![MsrpListener {
-                bind: loopback(msrp_port),
-                transport: Transport::Tcp,
-            }],
+            msrp: vec![MsrpListener { bind: loopback(msrp_port), transport: Transport::Tcp }],
             ..Self::default()
         }
     }

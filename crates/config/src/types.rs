@@ -112,10 +112,7 @@ impl FromStr for NextHop {
         }
         // RFC 3261 §19.1.2: the default port is 5060, and 5061 over TLS.
         let port = if transport == Transport::Tls { 5061 } else { 5060 };
-        let address = host
-            .parse()
-            .or_else(|_| format!("{host}:{port}").parse())
-            .map_err(|_| BadNextHop)?;
+        let address = host.parse().or_else(|_| format!("{host}:{port}").parse()).map_err(|_| BadNextHop)?;
         Ok(Self { address, transport })
     }
 }
@@ -129,18 +126,9 @@ mod tests {
         for (text, expected) in [
             ("sip:192.0.2.1", Some("sip:192.0.2.1:5060;transport=udp")),
             ("sip:192.0.2.1:5070;lr", Some("sip:192.0.2.1:5070;transport=udp")),
-            (
-                "sip:[2001:db8::1];transport=tcp",
-                Some("sip:[2001:db8::1]:5060;transport=tcp"),
-            ),
-            (
-                "sip:192.0.2.1;transport=tls",
-                Some("sip:192.0.2.1:5061;transport=tls"),
-            ),
-            (
-                "sips:192.0.2.1:443;transport=tcp",
-                Some("sip:192.0.2.1:443;transport=tls"),
-            ),
+            ("sip:[2001:db8::1];transport=tcp", Some("sip:[2001:db8::1]:5060;transport=tcp")),
+            ("sip:192.0.2.1;transport=tls", Some("sip:192.0.2.1:5061;transport=tls")),
+            ("sips:192.0.2.1:443;transport=tcp", Some("sip:192.0.2.1:443;transport=tls")),
             ("sips:192.0.2.1;transport=udp", None),
             ("sip:core.example.net", None),
             ("192.0.2.1:5060", None),

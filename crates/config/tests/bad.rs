@@ -8,21 +8,13 @@ type Case = (&'static str, &'static str, &'static [&'static str]);
 
 const CASES: &[Case] = &[
     // syntax
-    (
-        "unclosed_string",
-        "[node]\nname = \"edge\n",
-        &["f:2:13: syntax: invalid basic string, expected `\"`"],
-    ),
+    ("unclosed_string", "[node]\nname = \"edge\n", &["f:2:13: syntax: invalid basic string, expected `\"`"]),
     (
         "no_value",
         "[node]\nname =\n",
         &["f:2:7: syntax: string values must be quoted, expected literal string"],
     ),
-    (
-        "duplicate_key",
-        "[node]\nname = \"a\"\nname = \"b\"\n",
-        &["f:3:1: syntax: duplicate key"],
-    ),
+    ("duplicate_key", "[node]\nname = \"a\"\nname = \"b\"\n", &["f:3:1: syntax: duplicate key"]),
     // unknown keys
     (
         "unknown_section",
@@ -61,11 +53,7 @@ const CASES: &[Case] = &[
         "[validation]\nstrict = 1\n",
         &["f:2:10: `validation.strict` must be true or false, not an integer"],
     ),
-    (
-        "value_for_table",
-        "node = 3\n",
-        &["f:1:8: `node` must be a table, not an integer"],
-    ),
+    ("value_for_table", "node = 3\n", &["f:1:8: `node` must be a table, not an integer"]),
     (
         "table_for_list",
         "[realm.access.sip]\nbind = \"127.0.0.1:5060\"\n",
@@ -83,16 +71,8 @@ const CASES: &[Case] = &[
         ],
     ),
     // ranges
-    (
-        "below_range",
-        "[timers]\nt1_ms = 1\n",
-        &["f:2:9: `timers.t1_ms` is out of range (allowed: 10..10000)"],
-    ),
-    (
-        "negative",
-        "[node]\nshards = -1\n",
-        &["f:2:10: `node.shards` is out of range (allowed: 0..65535)"],
-    ),
+    ("below_range", "[timers]\nt1_ms = 1\n", &["f:2:9: `timers.t1_ms` is out of range (allowed: 10..10000)"]),
+    ("negative", "[node]\nshards = -1\n", &["f:2:10: `node.shards` is out of range (allowed: 0..65535)"]),
     (
         "too_many_shards",
         "[node]\nshards = 257\n",
@@ -102,10 +82,8 @@ const CASES: &[Case] = &[
     (
         "bind_without_port",
         "[admin]\nlisten = \"127.0.0.1\"\n",
-        &[
-            "f:2:10: `admin.listen` is not an address with port: \"127.0.0.1\" \
-           (for example \"192.0.2.7:5060\" or \"[2001:db8::7]:5060\")",
-        ],
+        &["f:2:10: `admin.listen` is not an address with port: \"127.0.0.1\" \
+           (for example \"192.0.2.7:5060\" or \"[2001:db8::7]:5060\")"],
     ),
     (
         "admin_in_the_open",
@@ -116,10 +94,8 @@ const CASES: &[Case] = &[
     (
         "next_hop_by_name",
         "[core]\nnext_hops = [\"sip:scscf.example.net\"]\n",
-        &[
-            "f:2:14: `core.next_hops[0]` is not a next hop (addresses only, names are not resolved): \
-           \"sip:scscf.example.net\" (for example \"sip:192.0.2.9:5060;transport=udp\")",
-        ],
+        &["f:2:14: `core.next_hops[0]` is not a next hop (addresses only, names are not resolved): \
+           \"sip:scscf.example.net\" (for example \"sip:192.0.2.9:5060;transport=udp\")"],
     ),
     (
         "no_next_hop",
@@ -140,10 +116,8 @@ const CASES: &[Case] = &[
     (
         "open_bind_without_host",
         "[[realm.access.sip]]\nbind = \"0.0.0.0:5060\"\ntransport = \"udp\"\n",
-        &[
-            "f:2:8: `realm.access.host` must be set when SIP is served beyond loopback \
-           (the name or address that peers reach this node by)",
-        ],
+        &["f:2:8: `realm.access.host` must be set when SIP is served beyond loopback \
+           (the name or address that peers reach this node by)"],
     ),
     (
         "host_with_port",
@@ -155,19 +129,15 @@ const CASES: &[Case] = &[
     (
         "media_address_unspecified",
         "[realm.access]\nmedia_address = \"0.0.0.0\"\n[[realm.access.sip]]\nbind = \"127.0.0.1:5060\"\ntransport = \"udp\"\n",
-        &[
-            "f:2:17: `realm.access.media_address` cannot be told to peers: 0.0.0.0 \
-           (the address that reaches this node)",
-        ],
+        &["f:2:17: `realm.access.media_address` cannot be told to peers: 0.0.0.0 \
+           (the address that reaches this node)"],
     ),
     (
         "msrp_v6_without_media_address",
         "[[realm.access.sip]]\nbind = \"127.0.0.1:5060\"\ntransport = \"udp\"\n\
          [[realm.access.msrp]]\nbind = \"[::1]:2855\"\ntransport = \"tcp\"\n",
-        &[
-            "f:5:8: `realm.access.media_address_v6` must be set to serve MSRP over IPv6 \
-           (the address that peers are told in SDP)",
-        ],
+        &["f:5:8: `realm.access.media_address_v6` must be set to serve MSRP over IPv6 \
+           (the address that peers are told in SDP)"],
     ),
     // listeners
     (
@@ -202,27 +172,21 @@ const CASES: &[Case] = &[
         "duplicate_bind",
         "[[realm.access.sip]]\nbind = \"127.0.0.1:5060\"\ntransport = \"tcp\"\n\
          [[realm.access.sip]]\nbind = \"127.0.0.1:5060\"\ntransport = \"tcp\"\n",
-        &[
-            "f:5:8: `realm.access.sip[1].bind` (127.0.0.1:5060) collides with `realm.access.sip[0].bind` \
-           (choose another port)",
-        ],
+        &["f:5:8: `realm.access.sip[1].bind` (127.0.0.1:5060) collides with `realm.access.sip[0].bind` \
+           (choose another port)"],
     ),
     (
         "shard_ports_collide",
         "[node]\nshards = 4\n[[realm.core.sip]]\nbind = \"127.0.0.1:5080\"\ntransport = \"udp\"\n\
          [[realm.core.sip]]\nbind = \"127.0.0.1:5083\"\ntransport = \"udp\"\n",
-        &[
-            "f:7:8: `realm.core.sip[1].bind` (127.0.0.1:5083) collides with `realm.core.sip[0].bind` \
-           (shard i listens on port + i: 4 ports from the first on)",
-        ],
+        &["f:7:8: `realm.core.sip[1].bind` (127.0.0.1:5083) collides with `realm.core.sip[0].bind` \
+           (shard i listens on port + i: 4 ports from the first on)"],
     ),
     (
         "no_room_for_shards",
         "[node]\nshards = 2\n[[realm.core.sip]]\nbind = \"127.0.0.1:65535\"\ntransport = \"udp\"\n",
-        &[
-            "f:4:8: `realm.core.sip[0].bind` leaves no room for the ports of the shards \
-           (2 shards need 2 ports from here on)",
-        ],
+        &["f:4:8: `realm.core.sip[0].bind` leaves no room for the ports of the shards \
+           (2 shards need 2 ports from here on)"],
     ),
     (
         "next_hop_tls_without_ca",
@@ -240,10 +204,8 @@ const CASES: &[Case] = &[
     (
         "queue_smaller_than_a_message",
         "[limits]\nsend_queue_bytes_max = 65536\n",
-        &[
-            "f:2:24: `send_queue_bytes_max` does not hold one message of the largest size \
-           (head_bytes_max + body_bytes_max = 278528)",
-        ],
+        &["f:2:24: `send_queue_bytes_max` does not hold one message of the largest size \
+           (head_bytes_max + body_bytes_max = 278528)"],
     ),
     (
         "queue_marks_swapped",
@@ -302,13 +264,7 @@ fn every_bad_file_is_answered_exactly() {
             wrong.push(format!("{name}\n  expected {expected:#?}\n  got      {got:#?}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ:\n{}",
-        wrong.len(),
-        CASES.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -316,9 +272,7 @@ fn a_file_that_is_not_there_is_one_error() {
     let errors = Config::load(std::path::Path::new("/nowhere/gatehouse.toml")).unwrap_err();
     assert_eq!(errors.len(), 1);
     assert!(
-        errors[0]
-            .to_string()
-            .starts_with("/nowhere/gatehouse.toml:1:1: cannot be read: "),
+        errors[0].to_string().starts_with("/nowhere/gatehouse.toml:1:1: cannot be read: "),
         "{}",
         errors[0]
     );

@@ -29,11 +29,7 @@ fn what_is_commented_out_is_well_formed_too() {
         .collect();
     let config = Config::from_toml(&live, "etc/gatehouse.toml").unwrap();
     let tls = config.realm.access.tls.unwrap();
-    assert_eq!(
-        tls.certificate.to_str(),
-        Some("etc/tls/access.pem"),
-        "relative to the file"
-    );
+    assert_eq!(tls.certificate.to_str(), Some("etc/tls/access.pem"), "relative to the file");
     assert_eq!(config.realm.access.sip.len(), 3);
 }
 
@@ -47,10 +43,7 @@ fn every_key_stands_there_with_range_and_default() {
             continue;
         };
         if !comment.contains(&format!("Default {}.", key.default)) {
-            wrong.push(format!(
-                "{}: no `Default {}.` in: {comment}",
-                key.path, key.default
-            ));
+            wrong.push(format!("{}: no `Default {}.` in: {comment}", key.path, key.default));
         }
         if !key.range.is_empty() && !comment.contains(&format!("Range {}.", key.range)) {
             wrong.push(format!("{}: no `Range {}.` in: {comment}", key.path, key.range));
@@ -62,10 +55,7 @@ fn every_key_stands_there_with_range_and_default() {
 fn is_toml(text: &str) -> bool {
     text.starts_with('[')
         || text.split_once(" = ").is_some_and(|(key, _)| {
-            !key.is_empty()
-                && key
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         })
 }
 
@@ -74,10 +64,7 @@ fn entries() -> Vec<(String, String)> {
     let mut entries: Vec<(String, String)> = Vec::new();
     let (mut table, mut comment) = (String::new(), String::new());
     for line in EXAMPLE.lines() {
-        let bare = line
-            .strip_prefix("# ")
-            .filter(|rest| is_toml(rest))
-            .unwrap_or(line);
+        let bare = line.strip_prefix("# ").filter(|rest| is_toml(rest)).unwrap_or(line);
         if let Some(name) = bare.strip_prefix("[[").and_then(|t| t.strip_suffix("]]")) {
             table = format!("{name}[]");
         } else if let Some(name) = bare.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {

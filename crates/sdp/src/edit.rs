@@ -92,10 +92,7 @@ impl<'e> Editor<'e> {
         let (end, complete) = (section.line_end(), section.ends_with_line_end());
         // A description may end without a line end, or in half of one.
         let from = if complete { last.span.end } else { last.value.end };
-        let rest = Span {
-            start: from,
-            end: last.span.end,
-        };
+        let rest = Span { start: from, end: last.span.end };
         self.edits.replace_with(rest.shifted(self.base), |out| {
             if !complete {
                 out.extend_from_slice(end);
@@ -163,10 +160,7 @@ mod tests {
                 let to = include_bytes!(concat!("../../../tests/vectors/pairs/", $to));
                 for prefix in [&b""[..], b"SIP/2.0 200 OK\r\n\r\n"] {
                     let out = anchored(from, $host, $port, None, prefix);
-                    assert_eq!(
-                        out.escape_ascii().to_string(),
-                        to.escape_ascii().to_string()
-                    );
+                    assert_eq!(out.escape_ascii().to_string(), to.escape_ascii().to_string());
                 }
             }
         };
@@ -209,16 +203,8 @@ m=audio 40000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\nm=video 0 RTP/AVP 34\r\nb=AS:
                 b"v=0\r\nm=message 9 TCP/MSRP *\r\na=setup:active\r\na=x\r\n",
                 b"a=setup:passive\r\na=x\r\n",
             ),
-            (
-                "added",
-                b"v=0\r\nm=message 9 TCP/MSRP *\r\na=x\r\n",
-                b"a=x\r\na=setup:passive\r\n",
-            ),
-            (
-                "added after a bare LF",
-                b"v=0\nm=message 9 TCP/MSRP *\na=x\n",
-                b"a=x\na=setup:passive\n",
-            ),
+            ("added", b"v=0\r\nm=message 9 TCP/MSRP *\r\na=x\r\n", b"a=x\r\na=setup:passive\r\n"),
+            ("added after a bare LF", b"v=0\nm=message 9 TCP/MSRP *\na=x\n", b"a=x\na=setup:passive\n"),
             (
                 "added after no line end",
                 b"v=0\r\nm=message 9 TCP/MSRP *\r\na=x",
@@ -242,9 +228,6 @@ m=audio 40000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\nm=video 0 RTP/AVP 34\r\nb=AS:
         editor.path(&media.path().unwrap().first().unwrap(), b"msrp", b"192.0.2.1:7");
         let mut out = Vec::new();
         edits.gather(source, &mut out).unwrap();
-        assert_eq!(
-            out,
-            b"v=0\r\nm=message 9 TCP/MSRP *\r\na=path:msrp://192.0.2.1:7/x;tcp\r\n"
-        );
+        assert_eq!(out, b"v=0\r\nm=message 9 TCP/MSRP *\r\na=path:msrp://192.0.2.1:7/x;tcp\r\n");
     }
 }

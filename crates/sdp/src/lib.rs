@@ -40,17 +40,8 @@ pub mod fuzz {
         editor.session(&sdp, b"-", b"SBC call", address);
         for media in sdp.media() {
             let section = media.section();
-            let _ = (
-                section.direction(),
-                section.attributes().count(),
-                media.accept_types().count(),
-            );
-            let _ = (
-                media.file_selector(),
-                media.crypto().count(),
-                media.rtcp(),
-                media.connection(),
-            );
+            let _ = (section.direction(), section.attributes().count(), media.accept_types().count());
+            let _ = (media.file_selector(), media.crypto().count(), media.rtcp(), media.connection());
             editor.port(&media, 2855);
             editor.proto(&media, b"TCP/TLS/MSRP");
             editor.setup(&media, Setup::Passive);
@@ -59,9 +50,7 @@ pub mod fuzz {
             }
         }
         let mut out = Vec::new();
-        edits
-            .gather(bytes, &mut out)
-            .expect("each edit covers a field of its own");
+        edits.gather(bytes, &mut out).expect("each edit covers a field of its own");
         let again = Sdp::parse_within(&out, &crate::Limits::UNLIMITED).expect("an edited description reads");
         assert_eq!(again.media().count(), sdp.media().count());
     }

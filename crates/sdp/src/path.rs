@@ -48,10 +48,7 @@ impl<'a> PathUri<'a> {
         let text = uri.text;
         let colon = memchr::memmem::find(text, b"://")?;
         let after = colon + 3;
-        let authority = text[after..]
-            .iter()
-            .take_while(|b| !matches!(b, b'/' | b';'))
-            .count();
+        let authority = text[after..].iter().take_while(|b| !matches!(b, b'/' | b';')).count();
         let end = after + authority;
         let start = memchr::memrchr(b'@', &text[after..end]).map_or(after, |at| after + at + 1);
         let scheme = &text[..colon];
@@ -60,11 +57,7 @@ impl<'a> PathUri<'a> {
             text: &text[from..to],
             span: Span::new(uri.span.start as usize + from, uri.span.start as usize + to),
         };
-        (known && start < end).then(|| Self {
-            uri,
-            scheme: piece(0, colon),
-            host_port: piece(start, end),
-        })
+        (known && start < end).then(|| Self { uri, scheme: piece(0, colon), host_port: piece(start, end) })
     }
 
     /// The session-id: what follows the authority's `/`, up to the parameters.
@@ -96,28 +89,16 @@ mod tests {
     use super::*;
 
     fn read(uri: &[u8]) -> Option<PathUri<'_>> {
-        PathUri::read(Text {
-            text: uri,
-            span: Span::new(100, 100 + uri.len()),
-        })
+        PathUri::read(Text { text: uri, span: Span::new(100, 100 + uri.len()) })
     }
 
     #[test]
     fn uris_come_apart() {
         type Parts<'a> = Option<(&'a [u8], &'a [u8], Option<&'a [u8]>)>;
         let table: &[(&[u8], Parts<'_>)] = &[
-            (
-                b"msrp://1.2.3.4:9/ab;tcp",
-                Some((b"msrp", b"1.2.3.4:9", Some(b"ab"))),
-            ),
-            (
-                b"MSRPS://bob@[2001:db8::1]:9/ab;tcp;x=y",
-                Some((b"MSRPS", b"[2001:db8::1]:9", Some(b"ab"))),
-            ),
-            (
-                b"msrp://relay.example.net;tcp",
-                Some((b"msrp", b"relay.example.net", None)),
-            ),
+            (b"msrp://1.2.3.4:9/ab;tcp", Some((b"msrp", b"1.2.3.4:9", Some(b"ab")))),
+            (b"MSRPS://bob@[2001:db8::1]:9/ab;tcp;x=y", Some((b"MSRPS", b"[2001:db8::1]:9", Some(b"ab")))),
+            (b"msrp://relay.example.net;tcp", Some((b"msrp", b"relay.example.net", None))),
             (b"msrp://h/;tcp", Some((b"msrp", b"h", None))),
             (b"msrp:///ab;tcp", None),
             (b"sip://h/ab", None),
@@ -144,10 +125,7 @@ mod tests {
     #[test]
     fn a_path_of_two_hops_keeps_its_order() {
         let value = b" msrp://a:1/x;tcp msrp://b:2/y;tcp ";
-        let path = Path::new(Text {
-            text: value,
-            span: Span::new(0, value.len()),
-        });
+        let path = Path::new(Text { text: value, span: Span::new(0, value.len()) });
         let hosts: Vec<_> = path.uris().map(|u| u.host_port.text).collect();
         assert_eq!(hosts, [b"a:1", b"b:2"]);
         assert_eq!(path.text(), b"msrp://a:1/x;tcp msrp://b:2/y;tcp");

@@ -17,21 +17,14 @@ pub struct Limits {
 
 impl Limits {
     /// No cap but the width of an offset.
-    pub const UNLIMITED: Self = Self {
-        bytes_max: u32::MAX as usize,
-        lines_max: u32::MAX as usize,
-        media_max: u32::MAX as usize,
-    };
+    pub const UNLIMITED: Self =
+        Self { bytes_max: u32::MAX as usize, lines_max: u32::MAX as usize, media_max: u32::MAX as usize };
 }
 
 impl Default for Limits {
     /// Offers of video terminals run to 6 kB and 150 lines; an order of magnitude above is hostile.
     fn default() -> Self {
-        Self {
-            bytes_max: 65_536,
-            lines_max: 1_024,
-            media_max: 32,
-        }
+        Self { bytes_max: 65_536, lines_max: 1_024, media_max: 32 }
     }
 }
 
@@ -134,10 +127,7 @@ impl<'a> Sdp<'a> {
     }
 
     fn media_lines(&self, index: usize) -> Range<usize> {
-        let end = self
-            .media
-            .get(index + 1)
-            .map_or(self.lines.len(), |&at| at as usize);
+        let end = self.media.get(index + 1).map_or(self.lines.len(), |&at| at as usize);
         self.media[index] as usize..end
     }
 
@@ -162,8 +152,7 @@ impl<'a> Sdp<'a> {
             return Err(bad(at.start));
         }
         if *kind == b'm' {
-            self.media
-                .push(u32::try_from(self.lines.len()).map_err(|_| bad(at.start))?);
+            self.media.push(u32::try_from(self.lines.len()).map_err(|_| bad(at.start))?);
         }
         self.lines.push(Line {
             kind: *kind,
@@ -174,11 +163,7 @@ impl<'a> Sdp<'a> {
     }
 
     fn checked(self) -> Result<Self, SdpError> {
-        if self.lines.is_empty() {
-            Err(bad(0))
-        } else {
-            Ok(self)
-        }
+        if self.lines.is_empty() { Err(bad(0)) } else { Ok(self) }
     }
 }
 
@@ -188,10 +173,7 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 }
 
 const fn bad(offset: usize) -> SdpError {
-    SdpError {
-        cause: Cause::BadSdp,
-        offset,
-    }
+    SdpError { cause: Cause::BadSdp, offset }
 }
 
 #[cfg(test)]
@@ -206,12 +188,7 @@ t=0 0\r\nm=message 10110 TCP/MSRP *\r\na=path:msrp://182.1.1.203:10110/10110;tcp
     #[test]
     fn every_line_is_found_and_together_they_are_the_input() {
         let sdp = Sdp::parse(OFFER).unwrap();
-        let joined: Vec<u8> = sdp
-            .lines()
-            .iter()
-            .flat_map(|l| l.span.of(OFFER))
-            .copied()
-            .collect();
+        let joined: Vec<u8> = sdp.lines().iter().flat_map(|l| l.span.of(OFFER)).copied().collect();
         assert_eq!(joined, OFFER);
         assert_eq!(sdp.session().lines().len(), 5);
         assert_eq!(sdp.media().count(), 1);
@@ -225,11 +202,7 @@ t=0 0\r\nm=message 10110 TCP/MSRP *\r\na=path:msrp://182.1.1.203:10110/10110;tcp
             ("no line end at the end", b"v=0\r\nt=0 0", None),
             ("blank lines at the end", b"v=0\r\nt=0 0\r\n\r\n\r\n", None),
             ("blank line inside", b"v=0\r\n\r\nt=0 0\r\n", Some(5)),
-            (
-                "foreign boundary (q02)",
-                b"v=0\r\n--BY\r\nContent-Type: message/cpim\r\n",
-                Some(5),
-            ),
+            ("foreign boundary (q02)", b"v=0\r\n--BY\r\nContent-Type: message/cpim\r\n", Some(5)),
             ("not a letter", b"v=0\r\n1=x\r\n", Some(5)),
             ("no v=", b"o=- 1 1 IN IP4 1.2.3.4\r\n", Some(0)),
             ("two v=", b"v=0\r\nv=0\r\n", Some(5)),
@@ -238,11 +211,7 @@ t=0 0\r\nm=message 10110 TCP/MSRP *\r\na=path:msrp://182.1.1.203:10110/10110;tcp
             ("o= too short", b"v=0\r\no=- 1 1 IN IP4\r\n", Some(5)),
             ("c= too short", b"v=0\r\nc=IN IP4\r\n", Some(5)),
             ("m= without proto", b"v=0\r\nm=message 9\r\n", Some(5)),
-            (
-                "m= port over 65535",
-                b"v=0\r\nm=message 65536 TCP/MSRP *\r\n",
-                Some(5),
-            ),
+            ("m= port over 65535", b"v=0\r\nm=message 65536 TCP/MSRP *\r\n", Some(5)),
             ("bare CR", b"v=0\r\na=x\ry\r\n", Some(5)),
             ("NUL", b"v=0\r\na=x\0y\r\n", Some(5)),
         ];
@@ -254,25 +223,12 @@ t=0 0\r\nm=message 10110 TCP/MSRP *\r\na=path:msrp://182.1.1.203:10110/10110;tcp
 
     #[test]
     fn caps_hold() {
-        let limits = Limits {
-            bytes_max: OFFER.len(),
-            lines_max: 8,
-            media_max: 1,
-        };
+        let limits = Limits { bytes_max: OFFER.len(), lines_max: 8, media_max: 1 };
         assert!(Sdp::parse_within(OFFER, &limits).is_ok());
         for tighter in [
-            Limits {
-                bytes_max: OFFER.len() - 1,
-                ..limits
-            },
-            Limits {
-                lines_max: 7,
-                ..limits
-            },
-            Limits {
-                media_max: 0,
-                ..limits
-            },
+            Limits { bytes_max: OFFER.len() - 1, ..limits },
+            Limits { lines_max: 7, ..limits },
+            Limits { media_max: 0, ..limits },
         ] {
             assert!(Sdp::parse_within(OFFER, &tighter).is_err(), "{tighter:?}");
         }

@@ -42,10 +42,7 @@ impl<'a> Section<'a> {
     /// What stands after `=` in a line of this section.
     #[must_use]
     pub fn value(self, line: Line) -> Text<'a> {
-        Text {
-            text: line.value.of(self.bytes),
-            span: line.value,
-        }
+        Text { text: line.value.of(self.bytes), span: line.value }
     }
 
     /// The `o=` line (session part only).
@@ -57,13 +54,10 @@ impl<'a> Section<'a> {
 
     /// Every `c=` line of this section; a media section may have several (RFC 8866 §5.7).
     pub fn connections(self) -> impl Iterator<Item = Connection<'a>> {
-        self.lines
-            .iter()
-            .filter(|line| line.kind == b'c')
-            .filter_map(move |&line| {
-                let value = self.value(line);
-                Connection::read(value.text, value.span.start as usize)
-            })
+        self.lines.iter().filter(|line| line.kind == b'c').filter_map(move |&line| {
+            let value = self.value(line);
+            Connection::read(value.text, value.span.start as usize)
+        })
     }
 
     /// Every `a=` line in order.
@@ -89,21 +83,12 @@ impl<'a> Section<'a> {
     /// The line end in use: CRLF unless the first line of the section ends in a bare LF.
     #[must_use]
     pub fn line_end(self) -> &'static [u8] {
-        let first = self
-            .lines
-            .first()
-            .map_or(&b""[..], |line| line.span.of(self.bytes));
-        if first.ends_with(b"\n") && !first.ends_with(b"\r\n") {
-            b"\n"
-        } else {
-            b"\r\n"
-        }
+        let first = self.lines.first().map_or(&b""[..], |line| line.span.of(self.bytes));
+        if first.ends_with(b"\n") && !first.ends_with(b"\r\n") { b"\n" } else { b"\r\n" }
     }
 
     pub(crate) fn ends_with_line_end(self) -> bool {
-        self.lines
-            .last()
-            .is_none_or(|line| line.span.of(self.bytes).ends_with(b"\n"))
+        self.lines.last().is_none_or(|line| line.span.of(self.bytes).ends_with(b"\n"))
     }
 }
 
@@ -119,12 +104,7 @@ pub struct Media<'a> {
 impl<'a> Media<'a> {
     pub(crate) fn new(index: usize, section: Section<'a>, session: Section<'a>) -> Option<Self> {
         let value = section.value(*section.lines.first()?);
-        Some(Self {
-            index,
-            section,
-            session,
-            line: MediaLine::read(value.text, value.span.start as usize)?,
-        })
+        Some(Self { index, section, session, line: MediaLine::read(value.text, value.span.start as usize)? })
     }
 
     /// Which one, from 0: offers and answers correspond by it (RFC 3264 §6).
@@ -175,8 +155,7 @@ impl<'a> Media<'a> {
     #[must_use]
     pub fn direction(&self) -> Direction {
         let own = self.section.direction();
-        own.or_else(|| self.session.direction())
-            .unwrap_or(Direction::Sendrecv)
+        own.or_else(|| self.session.direction()).unwrap_or(Direction::Sendrecv)
     }
 
     /// The `a=setup` that holds for it (RFC 4145), its own or that of the session.
@@ -215,9 +194,7 @@ impl<'a> Media<'a> {
 
     /// Every `a=crypto` line (RFC 4568). The values are keys: never log them.
     pub fn crypto(&self) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
-        self.section
-            .attributes()
-            .filter(|a| a.name.eq_ignore_ascii_case(b"crypto"))
+        self.section.attributes().filter(|a| a.name.eq_ignore_ascii_case(b"crypto"))
     }
 }
 
@@ -266,11 +243,7 @@ pub struct Connection<'a> {
 impl<'a> Connection<'a> {
     pub(crate) fn read(value: &'a [u8], at: usize) -> Option<Self> {
         let mut words = Words::new(value, at);
-        Some(Self {
-            nettype: words.next()?,
-            addrtype: words.next()?,
-            address: words.next()?,
-        })
+        Some(Self { nettype: words.next()?, addrtype: words.next()?, address: words.next()? })
     }
 
     /// The address, unless it is a name or multicast.
@@ -428,10 +401,7 @@ impl<'a> Words<'a> {
 
     fn rest(mut self) -> Text<'a> {
         self.skip_blanks();
-        Text {
-            text: self.text,
-            span: Span::new(self.at, self.at + self.text.len()),
-        }
+        Text { text: self.text, span: Span::new(self.at, self.at + self.text.len()) }
     }
 }
 
@@ -441,10 +411,7 @@ impl<'a> Iterator for Words<'a> {
     fn next(&mut self) -> Option<Text<'a>> {
         self.skip_blanks();
         let len = self.text.iter().take_while(|&&b| !is(b, BLANK)).count();
-        let word = Text {
-            text: &self.text[..len],
-            span: Span::new(self.at, self.at + len),
-        };
+        let word = Text { text: &self.text[..len], span: Span::new(self.at, self.at + len) };
         self.skip(len);
         (len > 0).then_some(word)
     }
@@ -480,12 +447,7 @@ a=file-selector: name:\"a.rar\" size:1\r\na=path:msrps://h:9/x;tcp\r\n";
         let facts: Vec<_> = media
             .iter()
             .map(|m| {
-                (
-                    m.line().port,
-                    m.line().port_count,
-                    m.direction(),
-                    m.connection().unwrap().address.text,
-                )
+                (m.line().port, m.line().port_count, m.direction(), m.connection().unwrap().address.text)
             })
             .collect();
         assert_eq!(
@@ -497,10 +459,7 @@ a=file-selector: name:\"a.rar\" size:1\r\na=path:msrps://h:9/x;tcp\r\n";
             ]
         );
         assert!(media[1].is_disabled());
-        assert_eq!(
-            media[0].connection().unwrap().ip(),
-            Some("2001:db8::1".parse().unwrap())
-        );
+        assert_eq!(media[0].connection().unwrap().ip(), Some("2001:db8::1".parse().unwrap()));
         assert_eq!(media[0].rtcp().unwrap().text, b"1373");
         assert_eq!(media[0].line().formats.text, b"0 8");
     }
@@ -510,15 +469,9 @@ a=file-selector: name:\"a.rar\" size:1\r\na=path:msrps://h:9/x;tcp\r\n";
         let sdp = Sdp::parse(CALL).unwrap();
         let message = sdp.media().nth(2).unwrap();
         assert!(message.is_msrp() && message.is_tls());
-        assert_eq!(
-            message.accept_types().collect::<Vec<_>>(),
-            [&b"message/cpim"[..], b"text/*"]
-        );
+        assert_eq!(message.accept_types().collect::<Vec<_>>(), [&b"message/cpim"[..], b"text/*"]);
         assert_eq!(message.setup(), Some(Setup::Actpass));
         assert_eq!(message.file_selector().unwrap().text, b" name:\"a.rar\" size:1");
-        assert_eq!(
-            message.path().unwrap().first().unwrap().session_id(),
-            Some(&b"x"[..])
-        );
+        assert_eq!(message.path().unwrap().first().unwrap().session_id(), Some(&b"x"[..]));
     }
 }

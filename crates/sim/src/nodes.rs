@@ -103,13 +103,13 @@ impl EdgeNode {
         }
     }
 
-    fn to_edge(&mut self, event: edge::Event<'_>, now: Instant, out: &mut NodeOutbox) {
+    fn tell_edge(&mut self, event: edge::Event<'_>, now: Instant, out: &mut NodeOutbox) {
         self.edge.handle(event, now, &mut self.edge_out);
         self.drain_edge(out);
         self.settle(now, out);
     }
 
-    fn to_relay(&mut self, event: relay::Event<'_>, now: Instant, out: &mut NodeOutbox) {
+    fn tell_relay(&mut self, event: relay::Event<'_>, now: Instant, out: &mut NodeOutbox) {
         let input = if let relay::Event::Bytes { bytes, .. } = event { bytes } else { &[] };
         self.relay.handle(event, now, &mut self.relay_out);
         self.drain_relay(input, now, out);
@@ -175,7 +175,7 @@ impl EdgeNode {
                 }
                 relay::Action::PauseReading { conn } => out.actions.push(NodeAction::Pause { stream: conn }),
                 relay::Action::ResumeReading { conn } => {
-                    out.actions.push(NodeAction::Resume { stream: conn })
+                    out.actions.push(NodeAction::Resume { stream: conn });
                 }
                 relay::Action::Notice(notice) => self.notices.push_back(notice),
             }
@@ -197,7 +197,7 @@ impl EdgeNode {
         }
         self.relayed.insert(stream);
         let opened = relay::Event::Opened { conn: stream, realm, local, peer, dialled_for: None };
-        self.to_relay(opened, now, out);
+        self.tell_relay(opened, now, out);
         true
     }
 }
@@ -206,22 +206,22 @@ impl Node for EdgeNode {
     fn handle(&mut self, event: NodeEvent<'_>, now: Instant, out: &mut NodeOutbox) {
         match event {
             NodeEvent::Net(NetEvent::StreamBytes { stream, bytes }) if self.relayed.contains(&stream) => {
-                self.to_relay(relay::Event::Bytes { conn: stream, bytes }, now, out);
+                self.tell_relay(relay::Event::Bytes { conn: stream, bytes }, now, out);
             }
             NodeEvent::Net(NetEvent::StreamClosed { stream, .. }) if self.relayed.remove(&stream) => {
                 self.queued.remove(&stream);
-                self.to_relay(relay::Event::Closed { conn: stream }, now, out);
+                self.tell_relay(relay::Event::Closed { conn: stream }, now, out);
             }
             NodeEvent::Net(event) => {
                 if !self.opened(event, now, out) {
-                    self.to_edge(edge::Event::Net(event), now, out);
+                    self.tell_edge(edge::Event::Net(event), now, out);
                 }
             }
             NodeEvent::Dialled { ticket, stream, local, peer } => {
                 if let Some((id, realm)) = self.tickets.remove(&ticket) {
                     self.relayed.insert(stream);
                     let dialled_for = Some(id);
-                    self.to_relay(
+                    self.tell_relay(
                         relay::Event::Opened { conn: stream, realm, local, peer, dialled_for },
                         now,
                         out,
@@ -230,13 +230,13 @@ impl Node for EdgeNode {
             }
             NodeEvent::DialFailed { ticket } => {
                 if let Some((id, realm)) = self.tickets.remove(&ticket) {
-                    self.to_relay(relay::Event::DialFailed { id, realm }, now, out);
+                    self.tell_relay(relay::Event::DialFailed { id, realm }, now, out);
                 }
             }
             NodeEvent::Drained { stream } => {
                 let was = self.queued.insert(stream, 0).unwrap_or(0);
                 if was > self.queue_low_bytes {
-                    self.to_relay(relay::Event::Drained { conn: stream }, now, out);
+                    self.tell_relay(relay::Event::Drained { conn: stream }, now, out);
                 }
             }
         }
