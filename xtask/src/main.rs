@@ -54,8 +54,13 @@ fn test(args: &[String]) -> Result<(), Failure> {
     }
     lint()?;
     cargo("build the binary under test", &["build", "--release", "--locked", "-p", "gatehouse"])?;
-    cargo("unit, corpus, simulation and interop tests", &["test", "--workspace", "--locked"])?;
-    cargo("benches build", &["bench", "--workspace", "--locked", "--no-run"])?;
+    let binary = step::target().join("release/gatehouse");
+    step::cargo_env(
+        "unit, corpus, simulation and interop tests",
+        &["test", "--workspace", "--locked"],
+        &[("GATEHOUSE_BIN", &binary.to_string_lossy())],
+    )?;
+    cargo("benches build", &["bench", "-p", "gatehouse-benches", "--benches", "--locked", "--no-run"])?;
     if !quick {
         cargo("demo", &["run", "--release", "--locked", "--", "demo"])?;
         fuzz::run(&["--seconds".into(), "30".into()])?;

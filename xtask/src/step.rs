@@ -26,6 +26,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Runs `cargo` with `args` at the root.
 pub(crate) fn cargo(name: &str, args: &[&str]) -> Result<(), Failure> {
     cargo_env(name, args, &[])
