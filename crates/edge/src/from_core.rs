@@ -67,16 +67,15 @@ fn dispatch(
             edge.reply(message, origin, 200, refuse::ALLOW, out);
             Ok(())
         }
-        _ => match edge.destination(message)? {
-            Destination::Shard(shard) => {
+        method => match edge.destination(message) {
+            Ok(Destination::Shard(shard)) => {
                 hand_over(edge, message, origin, shard, out);
                 Ok(())
             }
-            Destination::Binding(_) if request.method() == Method::Ack => Err(Cause::StrayAck),
-            Destination::Binding(_) if request.in_dialog() && in_dialog::needs_dialog(request.method()) => {
-                Err(Cause::UnknownDialog)
-            }
-            Destination::Binding(binding) => forward(edge, request, binding, edits, out),
+            _ if method == Method::Ack => Err(Cause::StrayAck),
+            _ if request.in_dialog() && in_dialog::needs_dialog(method) => Err(Cause::UnknownDialog),
+            Ok(Destination::Binding(binding)) => forward(edge, request, binding, edits, out),
+            Err(cause) => Err(cause),
         },
     }
 }
