@@ -25,16 +25,18 @@ use telemetry::{Telemetry, logs};
 use wire::{Realm, Transport};
 
 /// What `gatehouse demo` was asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Leave everything running afterwards.
     pub(crate) keep: bool,
     /// Show the log of the edge.
     pub(crate) verbose: bool,
+    /// How the edge reaches the core: `udp` or `tcp`.
+    pub(crate) core: String,
 }
 
 /// Runs the demo; fails if a flow failed or anything was seen where it must not be.
-pub(crate) fn demo(options: Options) -> ExitCode {
+pub(crate) fn demo(options: &Options) -> ExitCode {
     let mut printer = Printer::to_stdout();
     let _logs = options.verbose.then(|| logs::start("debug", logs::Format::Text));
     match run(options, &mut printer) {
@@ -60,7 +62,7 @@ const VISITED: &str = "cmcc.rcs.com";
 /// How long the last requests of the last flow get before the books are closed.
 const SETTLE: Duration = Duration::from_millis(300);
 
-fn run(options: Options, printer: &mut Printer) -> Result<bool, String> {
+fn run(options: &Options, printer: &mut Printer) -> Result<bool, String> {
     let directory = Directory::new()?;
     let authority = Authority::new(&[EDGE_NAME]).map_err(|e| format!("certificate: {e}"))?;
     let files = authority.write_to(&directory.0).map_err(|e| format!("certificate: {e}"))?;
@@ -68,7 +70,7 @@ fn run(options: Options, printer: &mut Printer) -> Result<bool, String> {
     let host = Host::start("lab").map_err(|e| format!("lab: {e}"))?;
     let core =
         CoreStand::start(&host, IpAddr::V4(CORE), DOMAIN, &cast, seed()).map_err(|e| format!("core: {e}"))?;
-    let config = configuration(core.sip, &files)?;
+    let config = configuration(core.sip, &options.core, &files)?;
     let plane = Dataplane::start(Arc::new(config), Arc::new(Telemetry::default()))
         .map_err(|e| format!("edge: {e}"))?;
     let topology = Arc::new(Topology::Edge(Box::new(facts())));
@@ -78,7 +80,7 @@ fn run(options: Options, printer: &mut Printer) -> Result<bool, String> {
     for person in &cast {
         add(&mut ues, person, &plane, &topology, &trust)?;
     }
-    printer.head(&places(&plane, &core));
+    printer.head(&places(&plane, &core, &options.core));
 
     let began = std::time::Instant::now();
     let reports = scenario::run(&mut ues, &cast, scenario::ALL, |report| printer.flow(report));
@@ -106,9 +108,13 @@ fn seed() -> u64 {
     since.map_or(1, |d| d.as_micros() as u64)
 }
 
-fn configuration(core: SocketAddr, (certificate, key): &(PathBuf, PathBuf)) -> Result<Config, String> {
+fn configuration(
+    core: SocketAddr,
+    transport: &str,
+    (certificate, key): &(PathBuf, PathBuf),
+) -> Result<Config, String> {
     let mut text = format!(
-        "[node]\nname = \"demo\"\nshards = 2\n[core]\nnext_hops = [\"sip:{core};transport=udp\"]\n\
+        "[node]\nname = \"demo\"\nshards = 2\n[core]\nnext_hops = [\"sip:{core};transport={transport}\"]\n\
          domain = \"{DOMAIN}\"\n[registrar]\nvisited_network_id = \"{VISITED}\"\n\
          [realm.access]\nhost = \"{EDGE_NAME}\"\nmedia_address = \"{EDGE_ACCESS}\"\n\
          [realm.access.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n\
@@ -163,7 +169,7 @@ fn add(
     Ok(())
 }
 
-fn places(plane: &Dataplane, core: &CoreStand) -> Vec<(&'static str, String)> {
+fn places(plane: &Dataplane, core: &CoreStand, transport: &str) -> Vec<(&'static str, String)> {
     let at = |protocol, transport| {
         let bound = plane.address(protocol, Realm::Access, transport);
         bound.map_or_else(|| "none".to_owned(), |a| a.to_string())
@@ -176,7 +182,7 @@ fn places(plane: &Dataplane, core: &CoreStand) -> Vec<(&'static str, String)> {
     let (msrp, msrps) = (at(Protocol::Msrp, Transport::Tcp), at(Protocol::Msrp, Transport::Tls));
     vec![
         ("edge", format!("SIP over UDP {udp}, TCP {tcp}, TLS {tls}; MSRP over TCP {msrp}, TLS {msrps}")),
-        ("core", format!("SIP {}; MSRP {}", core.sip, core.msrp)),
+        ("core", format!("SIP over {} {}; MSRP over TCP {}", transport.to_uppercase(), core.sip, core.msrp)),
         ("UEs", "alice (native, AKA, TLS), bob (app, TLS), carol (app, TCP), dave (app, UDP)".to_owned()),
     ]
 }

@@ -44,6 +44,9 @@ enum Command {
         /// Shows the edge's log on standard error.
         #[arg(long)]
         verbose: bool,
+        /// How the edge reaches the core.
+        #[arg(long, value_name = "TRANSPORT", value_parser = ["udp", "tcp"], default_value = "udp")]
+        core: String,
     },
 }
 
@@ -51,6 +54,6 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config } => check::check(&config),
-        Command::Demo { keep, verbose } => demo::demo(demo::Options { keep, verbose }),
+        Command::Demo { keep, verbose, core } => demo::demo(&demo::Options { keep, verbose, core }),
     }
 }

@@ -4,11 +4,23 @@
 use std::process::Command;
 
 #[test]
-fn every_flow_passes_and_a_pipe_gets_plain_lines() {
-    let directory = std::env::temp_dir().join(format!("gatehouse-demo-test-{}", std::process::id()));
+fn every_flow_passes_with_a_core_over_udp() {
+    every_flow_passes("udp");
+}
+
+#[test]
+fn every_flow_passes_with_a_core_over_tcp() {
+    every_flow_passes("tcp");
+}
+
+fn every_flow_passes(core: &str) {
+    let directory = std::env::temp_dir().join(format!("gatehouse-demo-test-{}-{core}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_gatehouse")).arg("demo").env("TMPDIR", &directory).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+        .args(["demo", "--core", core])
+        .env("TMPDIR", &directory)
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     let passed = text.lines().filter(|line| line.starts_with("✓ ")).count();
