@@ -3,6 +3,13 @@
 use crate::strict::Uri;
 use core::net::IpAddr;
 
+/// Max-Forwards of the core's requests outside dialogs; a UE behind an edge sees one less (R31).
+pub const INITIAL_MAX_FORWARDS: u8 = 68;
+
+/// A header that no standard knows. Both sides put it into their requests outside dialogs and look
+/// for it in the other's: it must come through as it is (R30).
+pub const UNKNOWN_HEADER: (&str, &str) = ("App_Type", "lab/1.0;;  x=\"as it is\" , ,");
+
 /// What stands between UEs and core.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Topology {

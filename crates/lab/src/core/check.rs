@@ -5,7 +5,7 @@ use crate::auth::{Algorithm, AuthValue};
 use crate::node::Violations;
 use crate::strict::sdp::MsrpMedia;
 use crate::strict::{NameAddr, SipMessage, Uri};
-use crate::topology::{EdgeFacts, is_named, leads_to, shows};
+use crate::topology::{EdgeFacts, UNKNOWN_HEADER, is_named, leads_to, shows};
 use wire::{Instant, Transport};
 
 /// Headers that are spoken between UE and edge only (R18, R27, R28).
@@ -29,7 +29,7 @@ impl Core {
         };
         expect(vias_are_good(edge, request), "R23", &format!("Vias {:?}", request.list("Via")));
         let hops = request.first("Max-Forwards").and_then(|n| n.parse::<u8>().ok());
-        expect(hops.is_some_and(|n| n < 70), "R31", &format!("Max-Forwards {hops:?}"));
+        expect(hops == Some(69), "R31", &format!("Max-Forwards {hops:?}"));
         for name in NEVER_AT_A_CORE {
             expect(!request.has(name), "R28", &format!("{name} reached the core"));
         }
@@ -46,6 +46,8 @@ impl Core {
             expect(asserted, "R27", "no P-Asserted-Identity of a registered user");
             let routes = request.list("Route");
             expect(routes == [service_route.as_str()], "R22", &format!("Route {routes:?}"));
+            let unknown = request.first(UNKNOWN_HEADER.0);
+            expect(unknown == Some(UNKNOWN_HEADER.1), "R30", &format!("unknown header {unknown:?}"));
         }
         if in_dialog {
             let routes = request.list("Route");

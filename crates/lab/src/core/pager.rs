@@ -7,6 +7,7 @@ use crate::node::LabOutbox;
 use crate::service::Service;
 use crate::strict::body::{self, Part};
 use crate::strict::{SipMessage, SipWriter};
+use crate::topology::{INITIAL_MAX_FORWARDS, UNKNOWN_HEADER};
 use wire::Instant;
 
 /// Headers of the sender's request that reach the recipient unchanged (R30).
@@ -121,7 +122,8 @@ impl Core {
             .field("To", &format!("<{}>", to[0]))
             .field("CSeq", &format!("1 {method}"))
             .field("Allow", "INVITE, BYE, ACK, REGISTER, MESSAGE, UPDATE, CANCEL")
-            .field("Max-Forwards", "68")
+            .field("Max-Forwards", &INITIAL_MAX_FORWARDS.to_string())
+            .field(UNKNOWN_HEADER.0, UNKNOWN_HEADER.1)
             .field("User-Agent", super::SERVER)
             .field("P-Asserted-Identity", &asserted.join(", "))
             .maybe("P-Asserted-Service", service.map(Service::urn).as_deref())

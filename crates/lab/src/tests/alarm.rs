@@ -127,7 +127,7 @@ fn ue() -> Ue {
 const MESSAGE: &str = "MESSAGE sip:dave@10.201.66.67:16867 SIP/2.0\r\n\
     Via: SIP/2.0/UDP pcscf.example.net:5060;branch=z9hG4bKe\r\nCall-ID: x@ims.example.net\r\n\
     From: <sip:alice@ims.example.net>;tag=1\r\nTo: <sip:dave@ims.example.net>\r\nCSeq: 1 MESSAGE\r\n\
-    Max-Forwards: 67\r\nP-Asserted-Identity: <sip:alice@ims.example.net>\r\n\
+    Max-Forwards: 67\r\nApp_Type: lab/1.0;;  x=\"as it is\" , ,\r\nP-Asserted-Identity: <sip:alice@ims.example.net>\r\n\
     Content-Type: message/cpim\r\nContent-Length: 61\r\n\r\n\
     From: <sip:alice@x>\r\n\r\nContent-Type: text/plain\r\n\r\nhello dave";
 
@@ -143,6 +143,8 @@ fn the_ue_sees_each_fault_of_a_message() {
         ("x@ims", "x@198.51.100.9-ims", "R23"),
         ("Max-Forwards: 67", "Max-Forwards: 70", "R31"),
         ("Max-Forwards: 67\r\n", "", "R31"),
+        ("Max-Forwards: 67", "Max-Forwards: 68", "R31"),
+        ("App_Type: lab/1.0;;", "App_Type: lab/1.0;", "R30"),
         ("P-Asserted-Identity", "X-Identity", "R45"),
         ("sip:dave@10.201.66.67:16867 SIP", "sip:eve@10.201.66.67:16867 SIP", "R45"),
         ("Max-Forwards", "P-Charging-Vector: icid-value=1\r\nMax-Forwards", "R28"),

@@ -4,7 +4,7 @@ use super::{Pending, Purpose, Ue, UeSettings};
 use crate::node::Violations;
 use crate::strict::sdp::MsrpMedia;
 use crate::strict::{NameAddr, SipMessage, Uri};
-use crate::topology::{EdgeFacts, is_named, leads_to, shows};
+use crate::topology::{EdgeFacts, INITIAL_MAX_FORWARDS, UNKNOWN_HEADER, is_named, leads_to, shows};
 use wire::Instant;
 
 /// Headers that never leave the trusted network (R15, R17, R18, R28).
@@ -113,7 +113,12 @@ impl Ue {
             "R23",
             &format!("Via {:?} is not the edge's", request.first("Via")),
         );
-        expect(hops.is_some_and(|n| n < 70), "R31", &format!("Max-Forwards {hops:?} was not decremented"));
+        let one_less = if initial { INITIAL_MAX_FORWARDS - 1 } else { 69 };
+        expect(hops == Some(one_less), "R31", &format!("Max-Forwards {hops:?}, not {one_less}"));
+        if initial {
+            let unknown = request.first(UNKNOWN_HEADER.0);
+            expect(unknown == Some(UNKNOWN_HEADER.1), "R30", &format!("unknown header {unknown:?}"));
+        }
         let hidden = shows(&edge.hidden_from_ues, bytes);
         expect(hidden.is_none(), "R23", &format!("{hidden:?} is visible"));
         if method == "INVITE" && initial {

@@ -7,6 +7,7 @@ use crate::service::Service;
 use crate::strict::body::{self, Part};
 use crate::strict::cpim::Imdn;
 use crate::strict::{Cpim, SipMessage, SipWriter};
+use crate::topology::UNKNOWN_HEADER;
 use wire::Instant;
 
 pub(super) const USER_AGENT: &str = "RCS/1.3.0(And)";
@@ -131,6 +132,7 @@ impl Ue {
             .maybe("P-Preferred-Identity", preferred.as_deref())
             .field("Conversation-ID", &format!("u{ids}"))
             .field("Contribution-ID", &format!("c{ids}"))
+            .field(UNKNOWN_HEADER.0, UNKNOWN_HEADER.1)
     }
 
     pub(super) fn respond(
