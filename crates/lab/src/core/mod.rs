@@ -188,7 +188,12 @@ impl Core {
         match pending.purpose.clone() {
             Purpose::Invite { leg } => self.on_invite_response(leg, id, response, now, out),
             Purpose::Message { user, contact } if status >= 300 => self.undelivered(user, &contact, status),
-            Purpose::Message { .. } | Purpose::Bye => {}
+            Purpose::Bye => {
+                // 481: both hung up at once
+                let known = status < 300 || status == 481;
+                self.violations.expect(known, now, "R56", || format!("a BYE was answered {status}"));
+            }
+            Purpose::Message { .. } => {}
         }
         if status >= 200 {
             self.pending.remove(&id);

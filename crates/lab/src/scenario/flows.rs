@@ -277,6 +277,7 @@ pub fn chat(stage: &mut Stage<'_>, from: &str, to: &str) -> Result<String, Strin
         }
     }
     stage.order(from, Command::HangUp { tag });
+    stage.expect(from, "the answer to BYE", |e| (*e == UeEvent::Ended { tag }).then_some(()))?;
     stage.expect(to, "the BYE", |e| (*e == UeEvent::Ended { tag: incoming }).then_some(()))?;
     Ok("6 lines and 6 notifications over MSRP, then BYE".to_owned())
 }

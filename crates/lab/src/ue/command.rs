@@ -211,7 +211,7 @@ pub enum UeEvent {
         /// SHA-256 of them.
         sha256: String,
     },
-    /// The session is over.
+    /// The session is over: the far end's BYE or CANCEL came, or our BYE was answered.
     Ended {
         /// The session.
         tag: u64,

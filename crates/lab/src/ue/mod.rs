@@ -57,7 +57,7 @@ enum Purpose {
     Message { tag: u64 },
     Notification,
     Invite { tag: u64 },
-    Bye,
+    Bye { tag: u64 },
 }
 
 impl Ue {
@@ -244,7 +244,11 @@ impl Ue {
                 self.violations
                     .expect(accepted, now, "R46", || format!("a notification was answered {status}"));
             }
-            Purpose::Bye => {}
+            Purpose::Bye { tag } => {
+                let known = (200..300).contains(&status);
+                self.violations.expect(known, now, "R56", || format!("a BYE was answered {status}"));
+                self.events.push_back(UeEvent::Ended { tag });
+            }
         }
         if status >= 200 {
             self.pending.remove(&id);
@@ -262,7 +266,10 @@ impl Ue {
             Purpose::Notification => {
                 self.violations.record(now, "R46", "a notification was not answered");
             }
-            Purpose::Bye => self.violations.record(now, "R56", "a BYE was not answered"),
+            Purpose::Bye { tag } => {
+                self.violations.record(now, "R56", "a BYE was not answered");
+                self.events.push_back(UeEvent::Ended { tag });
+            }
         }
     }
 

@@ -310,8 +310,7 @@ impl Ue {
         };
         let bytes = dialog.request("BYE", &via).finish();
         self.forget(tag, out);
-        self.send(Purpose::Bye, bytes, now, out);
-        self.events.push_back(UeEvent::Ended { tag });
+        self.send(Purpose::Bye { tag }, bytes, now, out);
     }
 
     pub(super) fn say(&mut self, tag: u64, text: &str, now: Instant, out: &mut LabOutbox) {
