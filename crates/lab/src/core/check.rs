@@ -84,13 +84,8 @@ impl Core {
         };
         let path = request.name_addrs("Path");
         let contact = request.first("Contact").unwrap_or_default();
-        // who leaves needs no way back
         let leaves = contact == "*" || contact.contains("expires=0");
-        expect(
-            path_is_good(edge, &path) || (leaves && path.is_empty()),
-            "R14",
-            &format!("Path {:?}", request.list("Path")),
-        );
+        expect(path_is_good(edge, &path), "R14", &format!("Path {:?}", request.list("Path")));
         let visited = format!("\"{}\"", edge.visited_network_id);
         let came: Vec<&str> = request.all("P-Visited-Network-ID").collect();
         expect(came == [visited.as_str()], "R14", &format!("P-Visited-Network-ID {came:?}"));
