@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Why a task stopped.
@@ -54,4 +54,11 @@ pub(crate) fn run(name: &str, mut command: Command) -> Result<(), Failure> {
         start.elapsed().as_secs_f32()
     );
     if status.success() { Ok(()) } else { Err(Failure(format!("{name} failed ({status})"))) }
+}
+
+/// Whether `program` is there and succeeds, quietly.
+pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
