@@ -1,7 +1,10 @@
 //! What arrives on a media socket: which protocol a datagram is of, and the fixed headers of RTP
 //! (RFC 3550 §5.1) and RTCP (§6.4). Views only; nothing is copied.
 
+mod base64;
+pub mod sdes;
 pub mod srtp;
+pub mod stun;
 
 /// Which protocol a datagram is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

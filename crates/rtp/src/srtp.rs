@@ -13,7 +13,7 @@ mod transform;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::Rtp;
 use core::fmt;

@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Octets of a hexadecimal text.
-pub(super) fn hex(text: &str) -> Vec<u8> {
+pub(crate) fn hex(text: &str) -> Vec<u8> {
     text.as_bytes()
         .chunks(2)
         .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
