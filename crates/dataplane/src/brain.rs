@@ -57,6 +57,7 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&sip::EXCHANGES, [c.exchanges]);
     bank.set(&sip::CALLS_OPENED, [c.calls_opened]);
     bank.set(&sip::CALLS, [c.calls]);
+    bank.set(&sip::SUBSCRIPTIONS_OPENED, [c.subscriptions_opened]);
     bank.set(&sip::DIALOGS_CONFIRMED, [c.dialogs_confirmed]);
     bank.set(&sip::FAILOVERS, [c.failovers]);
     bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);

@@ -42,6 +42,14 @@ impl Edge {
                 self.invite_answered(x, call, message, edits, now, out);
                 x.purpose = Purpose::Invite(call);
             }
+            Purpose::Subscribe(call) => {
+                headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
+                headers::contact_to_access(message, at, edits);
+                credentials::take_keys(message, edits);
+                strip_stray(message, edits);
+                self.subscribe_answered(x, call, message, edits, now);
+                x.purpose = Purpose::Subscribe(call);
+            }
             Purpose::Inside(mut inside) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
@@ -67,6 +75,10 @@ impl Edge {
             Purpose::Invite(call) => {
                 self.invite_answered(x, call, message, edits, now, out);
                 x.purpose = Purpose::Invite(call);
+            }
+            Purpose::Subscribe(call) => {
+                self.subscribe_answered(x, call, message, edits, now);
+                x.purpose = Purpose::Subscribe(call);
             }
             Purpose::Inside(mut inside) => {
                 self.answered_inside(x, &mut inside, message, edits, now, out);

@@ -50,7 +50,9 @@ pub struct Counters {
     pub calls_opened: u64,
     /// Dialogs that a 2xx to their INVITE confirmed.
     pub dialogs_confirmed: u64,
-    /// Calls in the table.
+    /// Subscriptions opened: SUBSCRIBEs and REFERs outside a dialog that were taken on.
+    pub subscriptions_opened: u64,
+    /// Calls and subscriptions in the table.
     pub calls: u64,
     /// Media sessions reserved or agreed on.
     pub media_sessions: u64,
@@ -97,6 +99,7 @@ impl Default for Counters {
             handovers: 0,
             calls_opened: 0,
             dialogs_confirmed: 0,
+            subscriptions_opened: 0,
             calls: 0,
             media_sessions: 0,
             exchanges: 0,

@@ -1,4 +1,5 @@
-//! Dialogs: what one INVITE made, from the INVITE to the BYE.
+//! Dialogs: what one INVITE made, from the INVITE to the BYE; and what one SUBSCRIBE or REFER made
+//! (`subscription`), for which the same table serves.
 //!
 //! ```text
 //!            INVITE            1xx with a To tag           2xx
@@ -13,18 +14,23 @@
 
 use crate::negotiation::Negotiation;
 use crate::slots::Slots;
+use crate::subscription::{Subscribing, Subscription, Topic};
 use crate::token::FlowPath;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use wire::{BindingId, DialogId, Instant, Realm};
 
-/// An INVITE and the dialogs it made.
+/// An INVITE, SUBSCRIBE or REFER, and the dialogs it made.
 #[derive(Debug)]
 pub struct Call {
     /// Its id, which the token in our Record-Route names.
     pub id: DialogId,
     /// Which side sent the INVITE.
     pub inviter: Realm,
+    /// What a SUBSCRIBE or REFER asked for; `None` for an INVITE.
+    pub subscribing: Option<Subscribing>,
+    /// Until when a notifier may answer a SUBSCRIBE (RFC 6665 §4.1.2.4: timer N).
+    pub open_until: Option<Instant>,
     /// Its Call-ID.
     pub call_id: Box<[u8]>,
     /// The tag of the inviter.
@@ -60,6 +66,8 @@ pub struct Dialog {
     pub number: u32,
     /// The tag of the callee.
     pub tag: Box<[u8]>,
+    /// Whether it has a session, or may get one: it came of an INVITE, and no BYE passed.
+    pub session: bool,
     /// Whether a 2xx to the INVITE passed.
     pub confirmed: bool,
     /// It is over, and remembered until its INVITE is too: the 2xx may be repeated, and must not make
@@ -69,8 +77,10 @@ pub struct Dialog {
     pub callee_way: Way,
     /// Offer, answer and media sessions.
     pub negotiation: Negotiation,
-    /// When it ends unless refreshed (RFC 4028); early dialogs end with their INVITE.
+    /// When its session ends unless refreshed (RFC 4028); early dialogs end with their INVITE.
     pub expires_at: Option<Instant>,
+    /// The subscriptions in it: it lives as long as any of its uses (RFC 5057 §4).
+    pub subscriptions: SmallVec<[Subscription; 1]>,
 }
 
 /// Where requests inside a dialog go on one side (RFC 3261 §12.1).
@@ -121,6 +131,8 @@ pub struct Opening<'a> {
     pub flow: FlowPath,
     /// Where requests to the inviter go.
     pub inviter_way: Way,
+    /// What a SUBSCRIBE or REFER asks for.
+    pub subscribing: Option<Subscribing>,
 }
 
 /// The calls of a shard.
@@ -172,6 +184,8 @@ impl Calls {
             Box::new(Call {
                 id,
                 inviter: opening.inviter,
+                subscribing: opening.subscribing,
+                open_until: None,
                 call_id: opening.call_id.into(),
                 inviter_tag: opening.inviter_tag.into(),
                 binding: opening.binding,
@@ -245,6 +259,27 @@ impl Calls {
         })
     }
 
+    /// The call of a SUBSCRIBE or REFER that a NOTIFY with these names may answer, although nothing of
+    /// its dialog is known: it may come before the 2xx, and from each notifier that a fork reached (R57).
+    #[must_use]
+    pub fn find_subscribing(&self, names: &Names<'_>, topic: Option<&Topic>) -> Option<DialogId> {
+        let key = self.key(names.from.other(), names.call_id, names.to_tag);
+        let calls = self.by_key.get(&key)?.iter().filter_map(|&id| self.call(id));
+        let fits = |call: &&Call| {
+            call.inviting
+                && call.subscribing.is_some()
+                && call.inviter == names.from.other()
+                && *call.call_id == *names.call_id
+                && *call.inviter_tag == *names.to_tag
+                && names.owners.is_none_or(|owners| owners.contains(&call.binding))
+        };
+        let mut fitting = calls.filter(fits).peekable();
+        let first = fitting.peek().map(|call| call.id);
+        // The figures notify of another package than was asked for (5-97).
+        let same = |call: &Call| call.subscribing.as_ref().map(|s| &s.topic) == topic;
+        fitting.find(|call| same(call)).map(|call| call.id).or(first)
+    }
+
     /// The calls of a registration, oldest first.
     #[must_use]
     pub fn of_binding(&self, binding: BindingId) -> &[DialogId] {
@@ -289,11 +324,13 @@ impl Call {
         self.dialogs.push(Dialog {
             number: self.numbers,
             tag: tag.into(),
+            session: self.subscribing.is_none(),
             confirmed: false,
             ended: false,
             callee_way: Way::default(),
             negotiation: self.negotiation.fork(),
             expires_at: None,
+            subscriptions: SmallVec::new(),
         });
         self.dialogs.last_mut()
     }
@@ -319,8 +356,16 @@ impl Call {
     /// When to look after it.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let ends = self.dialogs.iter().filter_map(|d| d.expires_at);
-        ends.chain(self.back_by).min()
+        let sessions = self.dialogs.iter().filter_map(|d| d.expires_at);
+        let subscriptions = self.dialogs.iter().flat_map(|d| &d.subscriptions).map(|s| s.ends_at);
+        sessions.chain(subscriptions).chain(self.open_until).chain(self.back_by).min()
+    }
+
+    /// Forgets the dialogs that nothing uses; while the request that makes them is under way, they
+    /// stay, so that what is repeated makes none anew.
+    pub fn sweep(&mut self) {
+        let inviting = self.inviting;
+        self.dialogs.retain(|d| inviting || (d.session && !d.ended) || !d.subscriptions.is_empty());
     }
 
     /// Whether nothing of it is left.
@@ -352,6 +397,7 @@ mod tests {
             binding: binding(ue),
             flow: FlowPath::Stream(StreamId { slot: ue, generation: 0 }),
             inviter_way: Way::default(),
+            subscribing: None,
         };
         calls.open(opening, Instant::ZERO).unwrap()
     }
@@ -446,6 +492,7 @@ mod tests {
             binding: binding(99),
             flow: FlowPath::Stream(StreamId { slot: 0, generation: 0 }),
             inviter_way: Way::default(),
+            subscribing: None,
         };
         assert!(calls.open(opening, Instant::ZERO).is_none());
     }

@@ -49,6 +49,8 @@ pub enum Purpose {
     Register(Box<Registering>),
     /// The INVITE of a call.
     Invite(DialogId),
+    /// The SUBSCRIBE or REFER of a subscription.
+    Subscribe(DialogId),
     /// A request inside a dialog.
     Inside(Box<Inside>),
 }

@@ -99,6 +99,9 @@ fn forward(
     headers::contact_to_core(message, edge.points.at(target.point), edits);
     let purpose = match request.method() {
         Method::Invite => Purpose::Invite(edge.open_call(request, caller.binding, &target, edits, out)?),
+        Method::Subscribe | Method::Refer => {
+            Purpose::Subscribe(edge.open_subscription(request, caller.binding, &target, edits)?)
+        }
         _ => Purpose::Plain,
     };
     let way = Way {

@@ -94,6 +94,10 @@ fn forward(
     headers::contact_to_access(message, edge.points.at(target.point), edits);
     let purpose = match request.method() {
         Method::Invite => Purpose::Invite(edge.open_call(request, binding, &target, edits, out)?),
+        Method::Subscribe | Method::Refer => {
+            strip_stray(message, edits);
+            Purpose::Subscribe(edge.open_subscription(request, binding, &target, edits)?)
+        }
         _ => {
             strip_stray(message, edits);
             Purpose::Plain

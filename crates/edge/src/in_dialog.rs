@@ -11,6 +11,7 @@ use crate::dialog::{Names, Place, Way};
 use crate::exchange::{Exchange, Incoming, Purpose, Target};
 use crate::invite::contact_of;
 use crate::shard::Edge;
+use crate::subscription::Watch;
 use crate::{from_access, from_core, headers, identify, proxy};
 use sip::{Message, Method};
 use wire::{Cause, EditList, Instant, Realm};
@@ -26,6 +27,8 @@ pub struct Inside {
     pub from: Realm,
     /// The sender's new remote target, once the request is accepted (RFC 3261 §12.2.1.2).
     pub target: Option<Box<[u8]>>,
+    /// What it says of a subscription.
+    pub watch: Option<Watch>,
 }
 
 /// Handles a request with a To tag; `false` if it belongs to no dialog that we know.
@@ -38,8 +41,13 @@ pub(crate) fn request(
     edits: &mut EditList,
     out: &mut Outbox,
 ) -> Result<bool, Cause> {
-    let Some(place) = find(edge, request) else {
-        return Ok(false);
+    let place = match find(edge, request) {
+        Some(place) => place,
+        None if request.method() == Method::Notify => match edge.enter_by_notify(request)? {
+            Some(place) => place,
+            None => return Ok(false),
+        },
+        None => return Ok(false),
     };
     let sent = match request.origin.realm {
         Realm::Access => to_core(edge, request, place, edits, out),
@@ -56,16 +64,29 @@ pub(crate) fn request(
 pub(crate) const fn needs_dialog(method: Method) -> bool {
     matches!(
         method,
-        Method::Invite | Method::Ack | Method::Bye | Method::Prack | Method::Update | Method::Info
+        Method::Invite
+            | Method::Ack
+            | Method::Bye
+            | Method::Prack
+            | Method::Update
+            | Method::Info
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Refer
     )
 }
 
 fn find(edge: &Edge, request: &Incoming<'_>) -> Option<Place> {
+    edge.calls.find(&names(edge, request)?)
+}
+
+/// The names of the dialog that a request claims to belong to.
+pub(crate) fn names<'a>(edge: &'a Edge, request: &Incoming<'a>) -> Option<Names<'a>> {
     let owners = match request.origin.realm {
         Realm::Access => Some(edge.flows.bindings(request.origin.flow()?)),
         Realm::Core => None,
     };
-    edge.calls.find(&Names {
+    Some(Names {
         from: request.origin.realm,
         call_id: request.call_id,
         from_tag: request.from.tag().unwrap_or_default(),
@@ -134,7 +155,9 @@ fn send(
         return edge.forward_ack(request, target, edits, out);
     }
     let contact = contact_of(message)?.filter(|_| method.refreshes_target());
-    let inside = Inside { place, method, from, target: contact.map(Into::into) };
+    let watch = Watch::of_request(request);
+    edge.record_route_of_notify(place, request, &target, edits);
+    let inside = Inside { place, method, from, target: contact.map(Into::into), watch };
     edge.negotiate(place.call, Some(place.dialog), message, from, edits, out)?;
     let binding = edge.calls.call(place.call).map(|call| call.binding);
     let purpose = Purpose::Inside(Box::new(inside));
@@ -162,6 +185,7 @@ impl Edge {
         if matches!(inside.method, Method::Invite | Method::Update) {
             self.refresh(place, message, now);
         }
+        self.watch_accepted(inside, message, now);
         let Some(call) = self.calls.call_mut(place.call) else { return };
         if let (Some(target), Some(way)) = (inside.target.take(), call.way_mut(place.dialog, inside.from)) {
             way.target = target;
@@ -188,7 +212,7 @@ impl Edge {
                     dialog.negotiation.on_refused();
                 }
             }
-            _ => {}
+            _ => self.watch_over(inside, status, now),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::exchange::{Exchange, Incoming, Target};
 use crate::headers;
 use crate::negotiation::{Workbench, strip_body};
 use crate::shard::Edge;
+use crate::subscription::Subscribing;
 use crate::token::{DialogToken, FlowToken, Token};
 use core::time::Duration;
 use media::command::{MediaCommand, MediaNotice};
@@ -45,6 +46,26 @@ impl Edge {
         edits: &mut EditList,
         out: &mut Outbox,
     ) -> Result<DialogId, Cause> {
+        let id = self.open(request, binding, target, None, edits)?;
+        self.counters.calls_opened += 1;
+        let anchored = self.negotiate(id, None, request.message, request.origin.realm, edits, out);
+        anchored.inspect_err(|cause| self.end_call(id, *cause, request.now, out))?;
+        Ok(id)
+    }
+
+    /// Opens what a request outside a dialog makes, and edits it for the other side: Record-Route, a
+    /// missing Contact (R33).
+    ///
+    /// # Errors
+    /// As [`open_call`](Self::open_call), but for the offer.
+    pub(crate) fn open(
+        &mut self,
+        request: &Incoming<'_>,
+        binding: BindingId,
+        target: &Target,
+        subscribing: Option<Subscribing>,
+        edits: &mut EditList,
+    ) -> Result<DialogId, Cause> {
         let (message, inviter) = (request.message, request.origin.realm);
         let ue = self.bindings.live(binding).ok_or(Cause::FlowGone)?;
         let contact = contact_of(message)?;
@@ -61,17 +82,14 @@ impl Edge {
                 routes: self.routes_of_request(message),
             },
         };
-        let opening =
-            Opening { inviter, call_id: request.call_id, inviter_tag, binding, flow: ue.flow, inviter_way };
+        let (call_id, flow) = (request.call_id, ue.flow);
+        let opening = Opening { inviter, call_id, inviter_tag, binding, flow, inviter_way, subscribing };
         let id = self.calls.open(opening, request.now).ok_or(Cause::TableFull)?;
-        self.counters.calls_opened += 1;
         self.seal_token(id);
         if inviter == Realm::Access && contact.is_none() {
             self.fill_contact(message, binding, target, edits);
         }
         self.record_route(id, message, target, edits);
-        let anchored = self.negotiate(id, None, message, inviter, edits, out);
-        anchored.inspect_err(|cause| self.end_call(id, *cause, request.now, out))?;
         Ok(id)
     }
 
@@ -100,7 +118,7 @@ impl Edge {
             Realm::Access => Box::default(),
         };
         let tag = tag.filter(|tag| tag.len() <= NAMES_BYTES_MAX);
-        let dialog = self.calls.call_mut(id).and_then(|call| call.enter(tag?));
+        let dialog = self.calls.call_mut(id).and_then(|call| call.enter(tag?)).filter(|d| d.session);
         let number = dialog.map(|dialog| {
             if let Ok(Some(contact)) = contact_of(message) {
                 dialog.callee_way = Way { target: contact.into(), routes };
@@ -139,28 +157,31 @@ impl Edge {
             let stays = dialog.confirmed && !dialog.ended;
             if !stays {
                 dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+                dialog.session = false;
+                dialog.expires_at = None;
             }
-            stays
+            stays || !dialog.subscriptions.is_empty()
         });
         self.order(commands, out);
         self.close_if_over(id);
     }
 
-    /// Ends one dialog: its media are released, and its call when it was the last (R72).
+    /// Ends the session of a dialog: its media are released (R72). The dialog goes with it, unless
+    /// something else uses it (RFC 5057 §4), and the call with its last dialog.
     pub(crate) fn end_dialog(&mut self, place: Place, cause: Cause, now: Instant, out: &mut Outbox) {
         let Some(call) = self.calls.call_mut(place.call) else { return };
-        let inviting = call.inviting;
-        let Some(dialog) = call.dialog_mut(place.dialog).filter(|d| !d.ended) else {
+        let Some(dialog) = call.dialog_mut(place.dialog).filter(|d| d.session && !d.ended) else {
             return;
         };
-        dialog.ended = true;
+        dialog.session = false;
         dialog.expires_at = None;
+        dialog.ended = dialog.subscriptions.is_empty();
         let mut commands = Vec::new();
         dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
-        if dialog.confirmed {
+        if core::mem::take(&mut dialog.confirmed) {
             record_end(call, cause, now, out);
         }
-        call.dialogs.retain(|d| inviting || !d.ended);
+        call.sweep();
         self.order(commands, out);
         self.close_if_over(place.call);
     }
@@ -216,6 +237,7 @@ impl Edge {
         for dialog in numbers {
             self.end_dialog(Place { call: id, dialog }, Cause::SessionTimeout, now, out);
         }
+        self.expire_subscriptions(id, now);
         self.arm_call(id);
     }
 
@@ -303,7 +325,13 @@ impl Edge {
 
     /// R25 towards the callee. The core gets our token; a UE gets our bare address, for its flow says
     /// who it is.
-    fn record_route(&self, id: DialogId, message: Message<'_>, target: &Target, edits: &mut EditList) {
+    pub(crate) fn record_route(
+        &self,
+        id: DialogId,
+        message: Message<'_>,
+        target: &Target,
+        edits: &mut EditList,
+    ) {
         let Some(call) = self.calls.call(id) else { return };
         let at = self.points.at(target.point);
         edits.insert_with(behind_vias(message), |out| {
@@ -314,7 +342,13 @@ impl Edge {
     }
 
     /// The same towards the inviter: the core gets its own route set back with ours on top, a UE only ours.
-    fn record_route_answer(&self, id: DialogId, x: &Exchange, message: Message<'_>, edits: &mut EditList) {
+    pub(crate) fn record_route_answer(
+        &self,
+        id: DialogId,
+        x: &Exchange,
+        message: Message<'_>,
+        edits: &mut EditList,
+    ) {
         let Some(call) = self.calls.call(id) else { return };
         let at = self.points.at(x.requester.point);
         edits.insert_with(behind_vias(message), |out| {
@@ -353,14 +387,14 @@ impl Edge {
     }
 
     /// The route set towards an inviter in the core: its Record-Routes in their order (RFC 3261 §12.1.1).
-    fn routes_of_request(&self, message: Message<'_>) -> Box<[u8]> {
+    pub(crate) fn routes_of_request(&self, message: Message<'_>) -> Box<[u8]> {
         let routes: Vec<&[u8]> = message.elements(HeaderId::RecordRoute).map(|e| e.text).collect();
         routes.join(&b", "[..]).into()
     }
 
     /// The route set towards a callee in the core: its Record-Routes in reverse order, without ours
     /// (RFC 3261 §12.1.2).
-    fn routes_of_response(&self, message: Message<'_>) -> Box<[u8]> {
+    pub(crate) fn routes_of_response(&self, message: Message<'_>) -> Box<[u8]> {
         let ours = |route: &NameAddr<'_>| {
             let host_port = Pieces::of(route.uri).map(|p| &route.uri[p.host_port]);
             host_port.is_some_and(|h| self.points.is_ours(Realm::Core, h))
@@ -376,7 +410,7 @@ impl Edge {
         self.counters.media_sessions = self.media_ids.count() as u64;
     }
 
-    fn arm_call(&mut self, id: DialogId) {
+    pub(crate) fn arm_call(&mut self, id: DialogId) {
         if let Some(call) = self.calls.call_mut(id) {
             let next = call.next_deadline();
             self.deadlines.arm(Alarm::Dialog(id), &mut call.armed, next);
@@ -384,7 +418,7 @@ impl Edge {
         self.counters.calls = self.calls.count() as u64;
     }
 
-    fn close_if_over(&mut self, id: DialogId) {
+    pub(crate) fn close_if_over(&mut self, id: DialogId) {
         if self.calls.call(id).is_some_and(Call::is_over) {
             let mut call = self.calls.remove(id).expect("it was just found");
             self.deadlines.arm(Alarm::Dialog(id), &mut call.armed, None);
@@ -412,7 +446,7 @@ pub(crate) fn contact_of(message: Message<'_>) -> Result<Option<&[u8]>, Cause> {
 const TARGET_BYTES_MAX: usize = 1_024;
 
 /// Call-ID and tag; likewise.
-const NAMES_BYTES_MAX: usize = 512;
+pub(crate) const NAMES_BYTES_MAX: usize = 512;
 
 /// The user part of our Record-Route on one side.
 fn own_user(call: &Call, side: Realm) -> &[u8] {

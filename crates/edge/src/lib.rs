@@ -31,6 +31,7 @@ pub mod reply;
 mod route;
 mod shard;
 pub mod slots;
+pub mod subscription;
 pub mod token;
 pub mod validate;
 

@@ -55,7 +55,9 @@ families! {
     CALLS_OPENED = Counter, "gatehouse_sip_calls_opened_total", [],
         "Calls opened: INVITEs outside a dialog that were taken on.";
     CALLS = Gauge, "gatehouse_sip_calls", [],
-        "Calls with their dialogs, early ones included.";
+        "Calls and subscriptions with their dialogs, early ones included.";
+    SUBSCRIPTIONS_OPENED = Counter, "gatehouse_sip_subscriptions_opened_total", [],
+        "Subscriptions opened: SUBSCRIBEs and REFERs outside a dialog that were taken on.";
     DIALOGS_CONFIRMED = Counter, "gatehouse_sip_dialogs_confirmed_total", [],
         "Dialogs that a 2xx to INVITE confirmed.";
     FAILOVERS = Counter, "gatehouse_sip_failovers_total", [],

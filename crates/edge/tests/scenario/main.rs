@@ -13,6 +13,7 @@ mod invites;
 mod messaging;
 mod registration;
 mod robustness;
+mod subscriptions;
 mod transactions;
 mod ue;
 mod world;
