@@ -60,7 +60,6 @@ fn test(args: &[String]) -> Result<(), Failure> {
         &["test", "--workspace", "--locked"],
         &[("GATEHOUSE_BIN", &binary.to_string_lossy())],
     )?;
-    cargo("benches build", &["bench", "-p", "gatehouse-benches", "--benches", "--locked", "--no-run"])?;
     if !quick {
         cargo("demo", &["run", "--release", "--locked", "--", "demo"])?;
         fuzz::run(&["--seconds".into(), "30".into()])?;
