@@ -279,13 +279,6 @@ impl Checks<'_> {
         if t.t1_ms > t.t2_ms {
             self.fault("timers.t1_ms", "`t1_ms` is longer than `t2_ms`", "RFC 3261 §17.1.2.1: T1 ≤ T2");
         }
-        if t.udp_idle_seconds < t.rkeep_seconds.min(30) {
-            self.fault(
-                "timers.udp_idle_seconds",
-                "`udp_idle_seconds` is shorter than any keep-alive",
-                "30 or more",
-            );
-        }
     }
 
     fn limits(&mut self) {

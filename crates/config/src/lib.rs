@@ -15,7 +15,7 @@ pub use error::{ConfigError, Positions};
 pub use read::Key;
 pub use sections::{
     Admin, Config, Core, Identity, Limits, Log, Msrp, MsrpListener, Node, NumberPlan, RealmConfig, Realms,
-    Registrar, SipListener, Timers, Tls, Topology, Validation,
+    Registrar, SipListener, Timers, Tls, Validation,
 };
 pub use types::{BadNextHop, LogFormat, LogLevel, NextHop, NumberOutput, TlsVersion};
 

@@ -33,8 +33,6 @@ section! {
         validation: Validation = Validation::default();
         /// How dialled numbers are completed.
         number_plan: NumberPlan = NumberPlan::default();
-        /// What is hidden from whom.
-        topology: Topology = Topology::default();
         /// The MSRP relay.
         msrp: Msrp = Msrp::default();
         /// What the edge says about UEs.
@@ -199,6 +197,8 @@ section! {
         expires_seconds_max: u32 = 604_800, 60..=31_536_000;
         /// Sends `rkeep` keep-alives on to the core instead of answering them here (R8).
         rkeep_forward: bool = false;
+        /// Agrees on `tls-3gpp` with UEs that send Security-Client (R18); otherwise the fields are only taken out.
+        security_agreement: bool = true;
     }
 }
 
@@ -217,8 +217,6 @@ section! {
         tls_idle_seconds: u64 = 900, 1..=86_400;
         /// The same for plain TCP.
         tcp_idle_seconds: u64 = 900, 1..=86_400;
-        /// A UDP flow without any message is forgotten after this.
-        udp_idle_seconds: u64 = 900, 1..=86_400;
         /// A connection with the core that carried nothing for so long is closed.
         core_idle_seconds: u64 = 3_600, 1..=86_400;
         /// A connection that belongs to no registration is closed after this.
@@ -256,8 +254,6 @@ durations! {
     tls_idle = from_secs(tls_idle_seconds);
     /// `tcp_idle_seconds`.
     tcp_idle = from_secs(tcp_idle_seconds);
-    /// `udp_idle_seconds`.
-    udp_idle = from_secs(udp_idle_seconds);
     /// `core_idle_seconds`.
     core_idle = from_secs(core_idle_seconds);
     /// `unregistered_idle_seconds`.
@@ -333,14 +329,6 @@ section! {
         output: NumberOutput = NumberOutput::Tel;
         /// Short codes, emergency and service numbers that are never completed; `x` stands for a digit, a final `*` for any digits.
         special: Vec<String> = ["110", "112", "119", "120", "122", "10086", "125*", "106*"].map(str::to_owned).to_vec();
-    }
-}
-
-section! {
-    /// `[topology]`: what is hidden from whom.
-    Topology {
-        /// Shows each side a Call-ID of ours instead of the other side's (R24).
-        mask_call_id: bool = false;
     }
 }
 

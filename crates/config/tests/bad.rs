@@ -26,7 +26,7 @@ const CASES: &[Case] = &[
         "[timers]\ntls_idle = 5\ntls_idle_second = 5\n",
         &[
             "f:2:1: unknown key `tls_idle` in timers (known here: t1_ms, t2_ms, t4_ms, c_seconds, \
-             tls_idle_seconds, tcp_idle_seconds, udp_idle_seconds, core_idle_seconds, \
+             tls_idle_seconds, tcp_idle_seconds, core_idle_seconds, \
              unregistered_idle_seconds, handshake_seconds, connect_seconds, message_seconds, rkeep_seconds, \
              drain_seconds)",
             "f:3:1: unknown key `tls_idle_second` in timers (did you mean `tls_idle_seconds`?)",

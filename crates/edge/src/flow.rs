@@ -77,6 +77,10 @@ pub struct Stream {
     pub complete_by: Option<Instant>,
     /// Whether an AKA challenge went out over it (R16).
     pub aka_challenged: bool,
+    /// Whether a challenge with our Security-Server went out over it (R18).
+    pub security_offered: bool,
+    /// The Security-Verify value that its registration agreed on; empty if there is none.
+    pub security_agreed: Box<[u8]>,
     /// We asked the shell to close it: what still comes in is ignored.
     pub closing: bool,
 }

@@ -38,6 +38,8 @@ impl Edge {
             awaiting: SmallVec::new(),
             complete_by: None,
             aka_challenged: false,
+            security_offered: false,
+            security_agreed: Box::default(),
             closing: false,
         };
         let forgotten = self.flows.open(Box::new(stream));

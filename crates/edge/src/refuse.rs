@@ -8,6 +8,7 @@ use crate::counters;
 use crate::exchange::Incoming;
 use crate::flow::Origin;
 use crate::proxy::push_send;
+use crate::registration::security;
 use crate::reply::{Echo, answer_hop};
 use crate::shard::Edge;
 use crate::validate::{Reject, unknown_extensions};
@@ -30,6 +31,9 @@ impl Edge {
         let Some(status) = reject.cause.status() else { return };
         if message.is_request() && message.method() != Method::Ack {
             let mut extra = self.warning(reject, origin);
+            if reject.cause == Cause::SecurityAgreement {
+                extra.extend_from_slice(&security::line_for_refusal(self, message, origin));
+            }
             if reject.cause == Cause::BadExtension {
                 for tag in unknown_extensions(message) {
                     extra.extend_from_slice(b"Unsupported: ");

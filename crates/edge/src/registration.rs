@@ -10,6 +10,7 @@
 
 pub(crate) mod credentials;
 mod response;
+pub(crate) mod security;
 
 use crate::address::{Pieces, identity_key};
 use crate::api::{Action, Outbox, Record, SipPoint};
@@ -40,6 +41,8 @@ pub struct Registering {
     pub(crate) star: bool,
     /// What stands in Path where no claim has a token: `Contact: *`, a query, an unknown contact (R14).
     pub(crate) bare_token: Box<[u8]>,
+    /// What it says of the security agreement (R18).
+    pub(crate) agreement: security::Agreement,
 }
 
 /// One Contact of a REGISTER.
@@ -95,6 +98,7 @@ fn claim_all(edge: &mut Edge, request: &Incoming<'_>, flow: FlowPath) -> Result<
         claims: SmallVec::new(),
         star: false,
         bare_token: Box::default(),
+        agreement: security::check(edge, request)?,
     };
     let header = message.expires();
     for (count, contact) in message.name_addrs(HeaderId::Contact).enumerate() {

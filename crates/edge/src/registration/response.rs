@@ -1,6 +1,6 @@
 //! The core's answer to a REGISTER (R17, R21, R22).
 
-use super::{Registering, credentials};
+use super::{Registering, credentials, security};
 use crate::address::Pieces;
 use crate::api::{Action, Outbox, Record};
 use crate::bindings::Profile;
@@ -35,6 +35,12 @@ impl Edge {
             }
             _ => headers::strip_field(message, HeaderId::Contact, edits),
         }
+        if status == 401 && !registering.agreement.server.is_empty() {
+            let challenge = message.all(HeaderId::WwwAuthenticate).last();
+            let at = challenge.map_or(message.fields_end(), |field| field.line.end as usize);
+            edits.insert(at, &security::line(&registering.agreement.server));
+        }
+        self.security_answered(&x.requester, &registering.agreement, status);
         let (keys, aka) = credentials::take_keys(message, edits);
         let Some(flow) = x.requester.flow().filter(|_| status >= 200) else {
             return;

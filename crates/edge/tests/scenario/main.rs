@@ -13,6 +13,8 @@ mod invites;
 mod messaging;
 mod registration;
 mod robustness;
+mod security;
+mod services;
 mod subscriptions;
 mod transactions;
 mod ue;

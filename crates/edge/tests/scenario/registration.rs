@@ -127,43 +127,6 @@ fn digest_over_udp_is_what_the_figures_show() {
 }
 
 #[test]
-fn sec_agree_is_between_the_ue_and_the_edge() {
-    let mut world = World::new();
-    let stream = world.open(Realm::Access, Transport::Tls, "[5555::aaa:bbb:ccc:ddd]:4000");
-    world.bytes(stream, &vector("reg-13-secagree-register.sip"));
-    let request = world.one();
-    for gone in ["Security-Client", "Require", "Proxy-Require"] {
-        assert_eq!(request.header(gone), None, "{gone}");
-    }
-    assert!(request.header("Contact").unwrap().contains(&format!("<sip:{EDGE_CORE};comp=sigcomp;gw=")));
-    assert_eq!(
-        request.header("P-Access-Network-Info").unwrap(),
-        "3GPP-UTRAN-TDD; utran-cell-id-3gpp=234151D0FCE11"
-    );
-}
-
-#[test]
-fn a_core_that_keeps_the_ues_own_contact_is_understood() {
-    // 9-5 lists the Contact as the UE wrote it, and the edge's Via and the UE's in one line.
-    let mut world = World::new();
-    let stream = world.open(Realm::Access, Transport::Tls, "[5555::aaa:bbb:ccc:ddd]:1357");
-    world.bytes(stream, &vector("reg-15-secagree-register2.sip"));
-    let request = world.one();
-    assert_eq!(request.header("Security-Verify"), None);
-    let text = vector_text("reg-16-secagree-200.sip");
-    let top = header(&text, "Via").unwrap();
-    let top = top.split(',').next().unwrap();
-    world.core(text.replacen(top, &request.header("Via").unwrap(), 1).as_bytes());
-    let answer = world.one();
-    let got = answer.text();
-    assert_eq!(got.matches("Via:").count(), 1);
-    assert_eq!(answer.header("Contact"), header(&text, "Contact"));
-    assert_eq!(answer.header("Path"), None);
-    assert_eq!(answer.header("Service-Route"), header(&text, "Service-Route"));
-    assert_eq!(world.edge.counters().registrations, 1);
-}
-
-#[test]
 fn a_contact_with_glued_parameters_registers_all_the_same() {
     // q03: "expires=3600+g.3gpp..." in the 200
     let mut world = World::new();
