@@ -11,15 +11,20 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1";
 
-/// `[--seconds N] [TARGET]`: each target for N seconds from its corpus; a crash fails the task.
+/// `[--seconds N] [--seed N] [TARGET]`: each target for N seconds from its corpus; a crash fails the task.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let at = args.iter().position(|a| a == "--seconds");
-    let seconds = at.and_then(|i| args.get(i + 1)).and_then(|n| n.parse().ok()).unwrap_or(30);
+    let option = |name: &str| {
+        let at = args.iter().position(|a| a == name)?;
+        args.get(at + 1)?.parse::<u32>().ok()
+    };
+    let seconds = option("--seconds").unwrap_or(30);
+    // 0 is libFuzzer's word for a seed of its own choice.
+    let seed = option("--seed").unwrap_or(0);
     let only = args.last().filter(|a| a.parse::<u32>().is_err() && !a.starts_with("--"));
     let targets = targets()?;
     build()?;
     for target in targets.iter().filter(|t| only.is_none_or(|o| o == *t)) {
-        fuzz(target, seconds)?;
+        fuzz(target, seconds, seed)?;
     }
     Ok(())
 }
@@ -56,7 +61,7 @@ fn build() -> Result<(), Failure> {
     run_step("build fuzz targets", command)
 }
 
-fn fuzz(target: &str, seconds: u32) -> Result<(), Failure> {
+fn fuzz(target: &str, seconds: u32, seed: u32) -> Result<(), Failure> {
     let binary: PathBuf = root().join("fuzz/target").join(host()?).join("release").join(target);
     let fresh = root().join("fuzz/target/found").join(target);
     std::fs::create_dir_all(&fresh)?;
@@ -65,6 +70,7 @@ fn fuzz(target: &str, seconds: u32) -> Result<(), Failure> {
     let mut command = Command::new(binary);
     // New finds go to a scratch folder: the committed corpus grows by hand.
     command.arg(fresh).arg(root().join("fuzz/corpus").join(target));
+    command.arg(format!("-seed={seed}"));
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={artifacts}"));
     command.args([
         "-timeout=10",

@@ -184,7 +184,9 @@ fn next_unit(text: &[u8]) -> Option<(Unit, &[u8])> {
         return Some((Unit { byte, escaped }, rest));
     }
     let (&byte, rest) = text.split_first()?;
-    Some((Unit { byte, escaped: false }, rest))
+    // A `%` that begins no escape means `%`: left bare in a key, it could make one with what follows
+    // (found by fuzzing).
+    Some((Unit { byte, escaped: byte == b'%' }, rest))
 }
 
 fn hex(digit: u8) -> Option<u8> {

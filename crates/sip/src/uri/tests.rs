@@ -242,6 +242,9 @@ fn keys_are_the_same_for_what_names_one_user() {
     assert_eq!(key("tel:+86-755(2000)"), "tel:+867552000");
     assert_eq!(key("+867552000"), "tel:+867552000");
     assert_eq!(key("sip:h"), "sip:h");
+    // A `%` that begins no escape is a `%`.
+    assert_eq!(key("%%%361@me.co"), "sip:%25%2561@me.co");
+    assert_eq!(key("sip:%25%2561@me.co"), "sip:%25%2561@me.co");
     // What no URI may hold stays escaped.
     assert_eq!(key("sip:%3ca%22%3E@h"), "sip:%3Ca%22%3E@h");
 }
