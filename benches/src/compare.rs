@@ -127,11 +127,15 @@ pub fn report(name: &str, rows: &[Row]) {
 }
 
 fn write_json(name: &str, rows: &[Row]) -> std::io::Result<()> {
-    let directory = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")), PathBuf::from)
-        .join("bench");
+    let directory = target().join("bench");
     std::fs::create_dir_all(&directory)?;
     std::fs::write(directory.join(format!("{name}.json")), json(rows))
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target")), PathBuf::from)
 }
 
 /// A list of objects; the texts are our own and need no escapes.

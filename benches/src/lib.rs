@@ -1,3 +1,4 @@
 //! Shared helpers of the benches.
 
 pub mod compare;
+pub mod msrp;

@@ -10,7 +10,12 @@ const LIST: &str = "tests/interop/apt-packages.txt";
 pub(crate) fn install_missing() -> Result<(), Failure> {
     let text = std::fs::read_to_string(root().join(LIST))?;
     let wanted = text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty());
-    let missing: Vec<&str> = wanted.filter(|package| !is_installed(package)).collect();
+    install(&wanted.collect::<Vec<_>>())
+}
+
+/// Installs those of `packages` that are missing.
+pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
         println!("== apt: nothing to install");
         return Ok(());

@@ -42,7 +42,7 @@ cargo xtask test --quick  the same without apt, demo and fuzz
 cargo xtask lint          rustfmt, clippy, rustdoc, tidy
 cargo xtask tidy          dependency direction, docs against code, stray marks, file sizes
 cargo xtask fuzz [--seconds N] [--seed N] [TARGET]   run the fuzz targets (default 30 s) from their corpora
-cargo xtask bench [NAME]  run the benches (all, or one)
+cargo xtask bench [NAME [WORD]...]  run the benches (all, or one, or those works of it)
 cargo xtask doc           rustdoc without warnings
 cargo xtask causes        write docs/causes.md from the table of causes";
 
@@ -96,9 +96,13 @@ fn doc() -> Result<(), Failure> {
 }
 
 fn bench(args: &[String]) -> Result<(), Failure> {
+    if args.first().is_none_or(|name| name == "msrp") {
+        apt::install(&["haproxy", "kamailio"])?;
+    }
     let mut command = vec!["bench", "--locked", "-p", "gatehouse-benches"];
-    if let Some(name) = args.first() {
-        command.extend(["--bench", name]);
+    if let Some((name, words)) = args.split_first() {
+        command.extend(["--bench", name, "--"]);
+        command.extend(words.iter().map(String::as_str));
     }
     cargo("bench", &command)
 }
