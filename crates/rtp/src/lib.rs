@@ -2,6 +2,9 @@
 //! (RFC 3550 §5.1) and RTCP (§6.4). Views only; nothing is copied.
 
 mod base64;
+pub mod fuzz;
+pub mod quality;
+pub mod rtcp;
 pub mod sdes;
 pub mod srtp;
 pub mod stun;
