@@ -1,4 +1,5 @@
-//! MSRP relay sessions, sans-IO. The relay owns no socket and reads no clock.
+//! MSRP relay and RTP sessions, sans-IO. They own no socket and read no clock.
 
 pub mod command;
 pub mod relay;
+pub mod rtp;
