@@ -1,4 +1,4 @@
-//! Repository tasks: `cargo xtask test | lint | tidy | fuzz | bench | doc | causes`.
+//! Repository tasks: `cargo xtask test | lint | tidy | fuzz | bench | doc | causes | trace`.
 //!
 //! Plain processes in plain order: whatever CI does can be typed by hand.
 
@@ -7,6 +7,7 @@ mod causes;
 mod fuzz;
 mod step;
 mod tidy;
+mod trace;
 
 use std::process::ExitCode;
 use step::{Failure, cargo};
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Some("bench") => bench(rest),
         Some("doc") => doc(),
         Some("causes") => causes::write(),
+        Some("trace") => trace::write(),
         _ => {
             println!("{USAGE}");
             return ExitCode::from(2);
@@ -44,7 +46,8 @@ cargo xtask tidy          dependency direction, docs against code, stray marks, 
 cargo xtask fuzz [--seconds N] [--seed N] [TARGET]   run the fuzz targets (default 30 s) from their corpora
 cargo xtask bench [NAME [WORD]...]  run the benches (all, or one, or those works of it)
 cargo xtask doc           rustdoc without warnings
-cargo xtask causes        write docs/causes.md from the table of causes";
+cargo xtask causes        write docs/causes.md from the table of causes
+cargo xtask trace         write docs/conformance.md: each requirement with the tests that name it";
 
 /// Everything, from a bare machine to the last fuzz target.
 fn test(args: &[String]) -> Result<(), Failure> {

@@ -103,7 +103,7 @@ fn second_tls_provider(wrong: &mut Vec<String>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rust_files() -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn rust_files() -> Result<Vec<PathBuf>, Failure> {
     let output = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output()?;
     Ok(String::from_utf8_lossy(&output.stdout)
         .lines()

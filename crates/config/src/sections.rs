@@ -343,6 +343,8 @@ section! {
         chunk_seconds: u64 = 30, 1..=3_600;
         /// A connection must belong to a session by then (R77).
         bind_seconds: u64 = 30, 1..=600;
+        /// Ends a call by BYE to both sides when the relay gave up its last session (idle, peer gone).
+        end_calls: bool = true;
         /// Sessions of one shard.
         sessions_max: usize = 100_000, 1..=10_000_000;
         /// What waits for one connection before its source is no longer read.

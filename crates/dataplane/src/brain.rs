@@ -63,6 +63,7 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);
     bank.set(&sip::KEEPALIVES, [c.pings, c.rkeeps, c.stuns]);
     bank.set(&sip::HANDOVERS, [c.handovers]);
+    bank.set(&sip::ORPHANS, [c.orphans]);
     let events = [c.registrations_opened, c.registrations_refreshed, c.registrations_ended];
     bank.set(&sip::REGISTRATION_EVENTS, events);
     bank.set(&sip::REGISTRATIONS, [c.registrations]);

@@ -46,6 +46,8 @@ pub struct Counters {
     pub stuns: u64,
     /// Messages handed to another shard.
     pub handovers: u64,
+    /// Requests inside dialogs of another life of the process that reached their UE.
+    pub orphans: u64,
     /// Calls opened: INVITEs outside a dialog that were taken on.
     pub calls_opened: u64,
     /// Dialogs that a 2xx to their INVITE confirmed.
@@ -97,6 +99,7 @@ impl Default for Counters {
             rkeeps: 0,
             stuns: 0,
             handovers: 0,
+            orphans: 0,
             calls_opened: 0,
             dialogs_confirmed: 0,
             subscriptions_opened: 0,

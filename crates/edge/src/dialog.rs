@@ -35,6 +35,12 @@ pub struct Call {
     pub call_id: Box<[u8]>,
     /// The tag of the inviter.
     pub inviter_tag: Box<[u8]>,
+    /// The address of the inviter in `<>`, for what we say ourselves; empty if it was too long.
+    pub inviter_address: Box<[u8]>,
+    /// The address that was called; likewise.
+    pub callee_address: Box<[u8]>,
+    /// The CSeq of the INVITE.
+    pub inviter_cseq: u32,
     /// The UE's registration.
     pub binding: BindingId,
     /// The UE's flow when the call was made.
@@ -73,6 +79,8 @@ pub struct Dialog {
     /// It is over, and remembered until its INVITE is too: the 2xx may be repeated, and must not make
     /// it anew.
     pub ended: bool,
+    /// The highest CSeq that came from each side.
+    pub cseq: [u32; 2],
     /// Where requests to the callee go.
     pub callee_way: Way,
     /// Offer, answer and media sessions.
@@ -188,6 +196,9 @@ impl Calls {
                 open_until: None,
                 call_id: opening.call_id.into(),
                 inviter_tag: opening.inviter_tag.into(),
+                inviter_address: Box::default(),
+                callee_address: Box::default(),
+                inviter_cseq: 0,
                 binding: opening.binding,
                 flow: opening.flow,
                 token: Box::default(),
@@ -321,12 +332,15 @@ impl Call {
             return None;
         }
         self.numbers += 1;
+        let mut cseq = [0; 2];
+        cseq[crate::counters::index(self.inviter)] = self.inviter_cseq;
         self.dialogs.push(Dialog {
             number: self.numbers,
             tag: tag.into(),
             session: self.subscribing.is_none(),
             confirmed: false,
             ended: false,
+            cseq,
             callee_way: Way::default(),
             negotiation: self.negotiation.fork(),
             expires_at: None,

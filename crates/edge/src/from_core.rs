@@ -14,7 +14,7 @@ use crate::registration::credentials;
 use crate::route::Destination;
 use crate::shard::Edge;
 use crate::validate::{Reject, request_from_core};
-use crate::{admit, from_access, headers, in_dialog, refuse};
+use crate::{admit, from_access, headers, in_dialog, orphan, refuse};
 use sip::{Message, Method};
 use wire::{BindingId, Cause, EditList, Instant, ShardId};
 
@@ -62,6 +62,7 @@ fn dispatch(
     match request.method() {
         Method::Cancel => edge.on_cancel(request, out),
         _ if request.in_dialog() && in_dialog::request(edge, request, edits, out)? => Ok(()),
+        _ if request.in_dialog() && orphan::request(edge, request, edits, out)? => Ok(()),
         Method::Register => Err(Cause::MethodNotAllowed),
         Method::Options if from_access::is_for_edge(edge, message) => {
             edge.reply(message, origin, 200, refuse::ALLOW, out);

@@ -12,7 +12,7 @@ use crate::exchange::{Exchange, Incoming, Purpose, Target};
 use crate::invite::contact_of;
 use crate::shard::Edge;
 use crate::subscription::Watch;
-use crate::{from_access, from_core, headers, identify, proxy};
+use crate::{counters, from_access, from_core, headers, identify, proxy};
 use sip::{Message, Method};
 use wire::{Cause, EditList, Instant, Realm};
 
@@ -154,6 +154,11 @@ fn send(
         edge.negotiate_answer(place.call, Some(place.dialog), message, from, edits, out);
         return edge.forward_ack(request, target, edits, out);
     }
+    let call = edge.calls.call_mut(place.call);
+    if let Some(dialog) = call.and_then(|call| call.dialog_mut(place.dialog)) {
+        let highest = &mut dialog.cseq[counters::index(from)];
+        *highest = request.cseq.number.max(*highest);
+    }
     let contact = contact_of(message)?.filter(|_| method.refreshes_target());
     let watch = Watch::of_request(request);
     edge.record_route_of_notify(place, request, &target, edits);
@@ -218,7 +223,7 @@ impl Edge {
 }
 
 /// What the next hop is read from: the first route, else the remote target.
-fn first_hop(way: &Way) -> Vec<u8> {
+pub(crate) fn first_hop(way: &Way) -> Vec<u8> {
     if way.routes.is_empty() {
         return [b"<", &way.target[..], b">"].concat();
     }

@@ -12,8 +12,10 @@ use crate::api::{Action, Outbox, Record, SipPoint};
 use crate::deadlines::Alarm;
 use crate::dialog::{Call, Opening, Place, Way};
 use crate::exchange::{Exchange, Incoming, Target};
+use crate::hang_up::{address_of, is_unknown_to_core};
 use crate::headers;
 use crate::negotiation::{Workbench, strip_body};
+use crate::orphan::route_state;
 use crate::shard::Edge;
 use crate::subscription::Subscribing;
 use crate::token::{DialogToken, FlowToken, Token};
@@ -85,6 +87,12 @@ impl Edge {
         let (call_id, flow) = (request.call_id, ue.flow);
         let opening = Opening { inviter, call_id, inviter_tag, binding, flow, inviter_way, subscribing };
         let id = self.calls.open(opening, request.now).ok_or(Cause::TableFull)?;
+        if let Some(call) = self.calls.call_mut(id) {
+            let address = |id| address_of(message.value(id).unwrap_or_default(), TARGET_BYTES_MAX);
+            call.inviter_address = address(HeaderId::From);
+            call.callee_address = address(HeaderId::To);
+            call.inviter_cseq = request.cseq.number;
+        }
         self.seal_token(id);
         if inviter == Realm::Access && contact.is_none() {
             self.fill_contact(message, binding, target, edits);
@@ -169,6 +177,9 @@ impl Edge {
     /// Ends the session of a dialog: its media are released (R72). The dialog goes with it, unless
     /// something else uses it (RFC 5057 §4), and the call with its last dialog.
     pub(crate) fn end_dialog(&mut self, place: Place, cause: Cause, now: Instant, out: &mut Outbox) {
+        if is_unknown_to_core(cause) {
+            self.hang_up(place, Realm::Core, cause, now, out);
+        }
         let Some(call) = self.calls.call_mut(place.call) else { return };
         let Some(dialog) = call.dialog_mut(place.dialog).filter(|d| d.session && !d.ended) else {
             return;
@@ -188,6 +199,13 @@ impl Edge {
 
     /// Ends a call with all its dialogs.
     pub(crate) fn end_call(&mut self, id: DialogId, cause: Cause, now: Instant, out: &mut Outbox) {
+        if is_unknown_to_core(cause) {
+            let dialogs = self.calls.call(id).map(|call| &call.dialogs[..]).unwrap_or_default();
+            let numbers: Vec<u32> = dialogs.iter().map(|d| d.number).collect();
+            for dialog in numbers {
+                self.hang_up(Place { call: id, dialog }, Realm::Core, cause, now, out);
+            }
+        }
         let Some(call) = self.calls.call_mut(id) else { return };
         let mut commands = Vec::new();
         call.negotiation.release(cause, &mut self.media_ids, &mut commands);
@@ -241,19 +259,30 @@ impl Edge {
         self.arm_call(id);
     }
 
-    /// The relay says something of a session.
-    pub(crate) fn on_media(&mut self, notice: &MediaNotice) {
-        let MediaNotice::Ended { id, .. } = notice else { return };
-        // An id that was released is dead already; this one the relay gave up by itself. The dialog
-        // stays: its ends may negotiate anew, or say BYE.
+    /// The relay says something of a session. An id that was released is dead already; this one the
+    /// relay gave up by itself: a confirmed dialog that has no other one ends with it, for both ends
+    /// would wait in vain; an early one stays, for its ends to negotiate anew.
+    pub(crate) fn on_media(&mut self, notice: &MediaNotice, now: Instant, out: &mut Outbox) {
+        let MediaNotice::Ended { id, cause, .. } = notice else { return };
         let Some(call) = self.media_ids.remove(*id).and_then(|call| self.calls.call_mut(call)) else {
             return;
         };
         call.negotiation.on_ended(*id);
+        let call_id = call.id;
+        let mut empty = Vec::new();
         for dialog in &mut call.dialogs {
-            dialog.negotiation.on_ended(*id);
+            let lost = dialog.negotiation.on_ended(*id) && dialog.negotiation.sessions().is_empty();
+            empty.extend((lost && dialog.confirmed).then_some(dialog.number));
         }
         self.counters.media_sessions = self.media_ids.count() as u64;
+        let end_calls = self.config.msrp.end_calls;
+        for dialog in empty.into_iter().filter(|_| end_calls) {
+            let place = Place { call: call_id, dialog };
+            for side in [Realm::Access, Realm::Core] {
+                self.hang_up(place, side, *cause, now, out);
+            }
+            self.end_dialog(place, *cause, now, out);
+        }
     }
 
     /// Anchors the SDP of a message of a call: of one dialog, or of the INVITE before there is one.
@@ -380,8 +409,11 @@ impl Edge {
         let Some(call) = self.calls.call_mut(id) else { return };
         let flow =
             FlowToken { node: self.node, shard: self.context.shard, flow: call.flow, binding: call.binding };
-        let token = Token::Dialog(DialogToken { flow, dialog: id, route: b"" });
-        let mut text = Vec::with_capacity(96);
+        let own = self.bindings.live(call.binding).map_or(&b""[..], |b| b.profile().contact_uri);
+        let contact = if call.inviter == Realm::Access { &call.inviter_way.target[..] } else { own };
+        let route = route_state(self.epoch, contact);
+        let token = Token::Dialog(DialogToken { flow, dialog: id, route: &route });
+        let mut text = Vec::with_capacity(crate::token::TOKEN_CHARS_MAX);
         self.tokens.seal(&token, &mut self.random, &mut text);
         call.token = text.into();
     }

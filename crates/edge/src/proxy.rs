@@ -120,7 +120,7 @@ impl Edge {
     }
 
     /// Sends the request and starts everything that watches for its answer.
-    fn launch(&mut self, x: &mut Exchange, span: Span, now: Instant, out: &mut Outbox) {
+    pub(crate) fn launch(&mut self, x: &mut Exchange, span: Span, now: Instant, out: &mut Outbox) {
         let timers = &self.derived.timers;
         x.client = Some(Client::new(x.method, x.target.transport, now, timers));
         if x.method == Method::Invite {
@@ -498,7 +498,7 @@ impl Edge {
     }
 
     /// Puts an exchange back where it belongs: into the table with its alarm set, or away.
-    fn settle(&mut self, mut x: Box<Exchange>, now: Instant, out: &mut Outbox) {
+    pub(crate) fn settle(&mut self, mut x: Box<Exchange>, now: Instant, out: &mut Outbox) {
         let next = if x.is_over() { None } else { x.next_deadline() };
         self.deadlines.arm(Alarm::Exchange(x.id), &mut x.armed, next);
         if x.is_over() {

@@ -31,6 +31,8 @@ pub struct Edge {
     pub(crate) context: ShardContext,
     pub(crate) derived: Derived,
     pub(crate) node: u16,
+    /// Tells this life of the process from those before it.
+    pub(crate) epoch: u32,
     pub(crate) points: Points,
     pub(crate) tokens: TokenKeys,
     pub(crate) random: Random,
@@ -88,6 +90,7 @@ impl Edge {
         Self {
             derived: Derived::new(&config),
             node: node_number(&config.node.name),
+            epoch: first_generation,
             points: Points::new(&context.sip),
             tokens: TokenKeys::new(TOKEN_KEY_ID, &context.token_key),
             random,
@@ -116,7 +119,7 @@ impl Edge {
             Event::Handover { realm, transport, source, bytes } => {
                 self.on_handover(realm, transport, source, bytes, now, out);
             }
-            Event::Media(notice) => self.on_media(&notice),
+            Event::Media(notice) => self.on_media(&notice, now, out),
             Event::Config(config) => self.configure(config),
             Event::Drain => self.draining = true,
         }

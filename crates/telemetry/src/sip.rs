@@ -68,6 +68,8 @@ families! {
         "Keep-alives that were answered.";
     HANDOVERS = Counter, "gatehouse_sip_handovers_total", [],
         "Messages that came in on one shard and belong to another.";
+    ORPHANS = Counter, "gatehouse_sip_orphans_total", [],
+        "Requests inside dialogs from before a restart that reached their UE.";
     REGISTRATION_EVENTS = Counter, "gatehouse_registration_events_total", [EVENT],
         "Registrations opened, refreshed and ended.";
     REGISTRATIONS = Gauge, "gatehouse_registrations", [],

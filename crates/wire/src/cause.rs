@@ -253,6 +253,7 @@ mod tests {
         }
     }
 
+    /// R80.
     #[test]
     fn statuses_are_final_failures_and_texts_fit_a_quoted_string() {
         for cause in Cause::ALL {

@@ -27,6 +27,7 @@ fn a_shard_that_panics_is_started_again_and_the_other_goes_on() {
     node.wait_metric("gatehouse_shards", 2);
 }
 
+/// R3.
 #[test]
 fn a_reload_changes_the_certificate_and_leaves_connections_alone() {
     let node = Node::start(settings());

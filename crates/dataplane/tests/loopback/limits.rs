@@ -57,6 +57,7 @@ fn who_does_not_register_is_closed_and_who_does_stays() {
     node.wait_metric("gatehouse_flow_connections_closed_total{reason=\"unregistered\"}", 1);
 }
 
+/// R4.
 #[test]
 fn silence_closes_a_link_and_traffic_or_a_promise_keeps_it() {
     let mut config = settings();

@@ -221,27 +221,74 @@ fn a_call_waits_for_its_ue_to_come_back() {
             world.core(inside_from_core(&request, "INFO", 3, "").as_bytes());
             assert_eq!(world.one().hop, wire::Hop::Stream(second));
         } else {
-            world.pass(121 * SECONDS);
+            world.pass(120 * SECONDS);
             assert_eq!(ends(&mut world), [Cause::FlowGone]);
+            let bye = world.one();
+            assert!(bye.text().starts_with("BYE sip:as@10.71.174.102:5061;transport=tcp SIP/2.0\r\n"));
+            world.core(&response(&bye, "200 OK", ""));
+            world.none();
             assert_clean(&mut world);
         }
     }
 }
 
-/// The relay gives a session up by itself: the dialog stays for its ends to deal with.
+/// R56, R72: the relay gives the last session up by itself, and both ends are told; or not, if the
+/// operator leaves it to them.
 #[test]
-fn a_session_that_the_relay_ended_is_forgotten() {
-    let mut world = World::new();
-    let (invite, _, ok) = chatting(&mut world);
-    let (sessions, _) = ordered(&mut world);
-    let ended = MediaNotice::Ended { id: sessions[0].id, cause: Cause::MsrpIdle, totals: Default::default() };
-    for _ in 0..2 {
-        world.event(edge::Event::Media(ended.clone()));
+fn a_session_that_the_relay_ended_ends_its_call() {
+    for end_calls in [true, false] {
+        let mut config = crate::world::config();
+        config.msrp.end_calls = end_calls;
+        let mut world = World::with(config);
+        let (invite, request, ok) = chatting(&mut world);
+        world.datagram(A, inside(&invite, &ok, "INFO", 4, "").as_bytes());
+        let info = world.one();
+        world.core(&response(&info, "200 OK", ""));
+        world.one();
+        let (sessions, _) = ordered(&mut world);
+        let ended =
+            MediaNotice::Ended { id: sessions[0].id, cause: Cause::MsrpIdle, totals: Default::default() };
+        for _ in 0..2 {
+            world.event(edge::Event::Media(ended.clone()));
+        }
+        assert_eq!(world.edge.counters().media_sessions, 0);
+        let sent = world.sent();
+        if !end_calls {
+            assert!(sent.is_empty() && world.edge.counters().calls == 1);
+            world.datagram(A, inside(&invite, &ok, "BYE", 5, "").as_bytes());
+            let bye = world.one();
+            world.core(&response(&bye, "200 OK", ""));
+            assert_eq!(ordered(&mut world).1, [], "it is released already");
+            assert_clean(&mut world);
+            continue;
+        }
+        let [to_ue, to_core] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!(to_ue.hop, crate::world::udp(A));
+        let target = header(&invite, "Contact").unwrap();
+        let target = target.split(['<', '>']).nth(1).unwrap();
+        assert!(to_ue.text().starts_with(&format!("BYE {target} SIP/2.0\r\n")), "{}", to_ue.text());
+        assert!(to_core.text().starts_with("BYE sip:as@10.71.174.102:5061;transport=tcp SIP/2.0\r\n"));
+        assert_eq!(to_core.header("Route").unwrap(), "<sip:182.1.1.65:5080;lr>, <sip:182.1.1.66;lr;x=1>");
+        assert_eq!(to_core.hop, crate::world::to_core("182.1.1.65:5080"));
+        // As the other end would have said it, with its next CSeq.
+        assert_eq!(to_core.header("CSeq").unwrap(), "5 BYE");
+        assert_eq!(to_ue.header("CSeq").unwrap(), "1 BYE");
+        let tag = |value: Option<String>| value.unwrap().split("tag=").nth(1).unwrap().to_owned();
+        let (from, to) = (tag(ok.header("From")), tag(ok.header("To")));
+        for (sent, f, t) in [(to_core, &from, &to), (to_ue, &to, &from)] {
+            assert_eq!((&tag(sent.header("From")), &tag(sent.header("To"))), (f, t));
+            assert_eq!(sent.header("Call-ID"), request.header("Call-ID"));
+            assert!(sent.header("Reason").unwrap().starts_with("SIP;cause=503;text=\""));
+        }
+        assert!(!to_ue.text().contains("182.1.1.6") && !to_ue.text().contains("10.71."), "{}", to_ue.text());
+        // Lost and sent again; whatever is answered goes nowhere.
+        world.pass(600 * Duration::from_millis(1));
+        assert_eq!(world.sent().len(), 2);
+        world.datagram(A, &response(to_ue, "481 Gone", ""));
+        world.core(&response(to_core, "200 OK", ""));
+        world.none();
+        assert_eq!(ends(&mut world), [Cause::MsrpIdle]);
+        assert_clean(&mut world);
+        assert_eq!(world.edge.counters().exchanges, 0);
     }
-    assert_eq!((world.edge.counters().media_sessions, world.edge.counters().calls), (0, 1));
-    world.datagram(A, inside(&invite, &ok, "BYE", 2, "").as_bytes());
-    let bye = world.one();
-    world.core(&response(&bye, "200 OK", ""));
-    assert_eq!(ordered(&mut world).1, [], "it is released already");
-    assert_clean(&mut world);
 }

@@ -12,6 +12,7 @@ mod hiding;
 mod invites;
 mod messaging;
 mod registration;
+mod restart;
 mod robustness;
 mod security;
 mod services;

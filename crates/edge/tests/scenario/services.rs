@@ -203,3 +203,23 @@ fn info_passes_inside_a_call() {
     assert!(world.one().text().starts_with("SIP/2.0 469 "));
     assert_eq!(world.edge.counters().rejects(Realm::Access, wire::Cause::UnknownDialog), 0);
 }
+
+/// R27, R63: one SIM, several numbers: each of P-Associated-URI may be used, and no other.
+#[test]
+fn any_associated_identity_may_be_used() {
+    let home = "<sip:user1@bj.ims.mnc000.mcc460.3gppnetwork.org>";
+    for (wish, asserted) in [
+        ("", home),
+        ("P-Preferred-Identity: <tel:+8613900000001>\r\n", "<tel:+8613900000001>"),
+        ("P-Preferred-Identity: \"Li\" <tel:+86-139-0000-0001>\r\n", "\"Li\" <tel:+86-139-0000-0001>"),
+        ("P-Asserted-Identity: <tel:+8613900000001>\r\n", "<tel:+8613900000001>"),
+        ("P-Preferred-Identity: <tel:+8613900000002>\r\n", home),
+    ] {
+        let mut world = World::new();
+        registered_udp(&mut world, "user1", A);
+        world.datagram(A, crate::messaging::message("user1", A, "b1", wish).as_bytes());
+        let request = world.one();
+        assert_eq!(request.header("P-Asserted-Identity").unwrap(), asserted, "{wish}");
+        assert_eq!(request.header("P-Preferred-Identity"), None);
+    }
+}

@@ -79,6 +79,15 @@ impl World {
     }
 
     pub fn shard(config: Config, shard: u16) -> Self {
+        Self::seeded(config, shard, shard as u8 + 1)
+    }
+
+    /// The node after a restart: the same keys, nothing remembered.
+    pub fn restarted() -> Self {
+        Self::seeded(config(), 0, 99)
+    }
+
+    fn seeded(config: Config, shard: u16, seed: u8) -> Self {
         let point = |realm, transport, socket: Option<SocketId>, advertised: &str| SipPoint {
             realm,
             transport,
@@ -108,7 +117,7 @@ impl World {
                 },
             ],
             token_key: [7; 32],
-            seed: [shard as u8 + 1; 32],
+            seed: [seed; 32],
         };
         Self {
             edge: Edge::new(Arc::new(config), context),

@@ -15,6 +15,7 @@ fn bodies(bytes: &[u8]) -> Vec<(Vec<u8>, Flag)> {
     messages.into_iter().map(|m: Message| (m.body, m.flag)).collect()
 }
 
+/// R75.
 #[test]
 fn near_misses_of_the_end_line_are_body() {
     let end = b"\r\n-------abcd$\r\n";
