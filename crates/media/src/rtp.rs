@@ -19,6 +19,7 @@ pub mod api;
 mod latch;
 pub mod ports;
 mod session;
+pub mod table;
 
 #[cfg(test)]
 mod tests;
@@ -29,3 +30,4 @@ pub use api::{
 };
 pub use ports::PortPool;
 pub use session::Session;
+pub use table::{RtpCommand, RtpNotice, RtpRelay};

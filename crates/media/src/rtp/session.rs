@@ -83,11 +83,9 @@ impl Session {
             let (before, after) = (self.signalled.side(realm), signalled.side(realm));
             let side = &mut self.sides[realm as usize];
             side.keys.update(&before.protection, &after.protection);
-            let is_moved = before.remote.is_some()
-                && (before.remote, before.latching) != (after.remote, after.latching)
-                || before.ice != after.ice;
-            for latch in &mut side.latches {
-                if is_moved { latch.reset() } else { latch.reopen(now) }
+            for component in [Component::Rtp, Component::Rtcp] {
+                let latch = &mut side.latches[component as usize];
+                if is_moved(before, after, component) { latch.reset() } else { latch.reopen(now) }
             }
             if before.sends != after.sends {
                 side.heard_at = side.heard_at.max(now);
@@ -126,10 +124,10 @@ impl Session {
         let silent = |realm: Realm| now.since(self.sides[realm as usize].heard_at);
         let missed =
             |realm: Realm| self.signalled.side(realm).sends && silent(realm) >= self.limits.one_way_after;
-        let longest_ago = silent(Realm::Access).min(silent(Realm::Core));
+        let since_any = silent(Realm::Access).min(silent(Realm::Core));
         let one_way = match (missed(Realm::Access), missed(Realm::Core)) {
-            (true, false) if longest_ago < self.limits.one_way_after => Some(Realm::Access),
-            (false, true) if longest_ago < self.limits.one_way_after => Some(Realm::Core),
+            (true, false) if since_any < self.limits.one_way_after => Some(Realm::Access),
+            (false, true) if since_any < self.limits.one_way_after => Some(Realm::Core),
             _ => None,
         };
         if let Some(silent) = one_way.filter(|_| !self.is_one_way) {
@@ -138,7 +136,7 @@ impl Session {
         self.is_one_way = one_way.is_some();
         let is_held = !self.signalled.access.sends && !self.signalled.core.sends;
         let patience = if is_held { self.limits.hold_max } else { self.limits.inactivity_max };
-        let is_inactive = longest_ago >= patience;
+        let is_inactive = since_any >= patience;
         if is_inactive && !self.is_inactive {
             out.notices.push(Notice::Inactive);
         }
@@ -224,7 +222,13 @@ impl Session {
                 // It is authentic in any case; only the newest tells where the sender is.
                 Protection::Sdes { .. } => latch.is_newest(&packet),
                 Protection::Plain => {
-                    if !latch.is_proved_by(&packet, source, signalled.remote, signalled, now) {
+                    if !latch.is_proved_by(
+                        &packet,
+                        source,
+                        address(signalled, Component::Rtp),
+                        signalled,
+                        now,
+                    ) {
                         return Err(Drop::Unproven);
                     }
                     true
@@ -434,12 +438,21 @@ const fn other(realm: Realm) -> Realm {
     }
 }
 
-/// The signalled address that belongs to a socket.
-const fn address(signalled: &RtpSide, component: Component) -> Option<SocketAddr> {
-    match component {
+/// The signalled address that belongs to a socket, if it is one that can be sent to.
+fn address(signalled: &RtpSide, component: Component) -> Option<SocketAddr> {
+    let address = match component {
         Component::Rtp => signalled.remote,
         Component::Rtcp => signalled.remote_rtcp,
-    }
+    };
+    address.filter(|a| a.port() != 0 && !a.ip().is_unspecified() && !a.ip().is_multicast())
+}
+
+/// Whether new signalling names another far end. Hold the old way (`c=0.0.0.0`) names none, and the
+/// source that was learnt is still the right one when the call is taken back.
+fn is_moved(before: &RtpSide, after: &RtpSide, component: Component) -> bool {
+    let (old, new) = (address(before, component), address(after, component));
+    let is_elsewhere = old.is_some() && new.is_some() && old != new;
+    is_elsewhere || before.latching != after.latching || before.ice != after.ice
 }
 
 /// The last octet counts the padding, itself included, and none of it is header.

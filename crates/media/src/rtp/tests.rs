@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 //! Calls, attacks, moves, silence.
 
+mod table;
+
 use super::*;
 use ::rtp::srtp::{MasterKey, Receiver, Sender, Suite};
 use ::rtp::stun;
@@ -325,6 +327,37 @@ fn packets_before_the_answer() {
     let no_key = RtpSide { protection: Protection::Sdes { send: key(1), receive: None }, ..ue() };
     let mut call = Call::new(no_key, core());
     assert_eq!(call.media(Realm::Access, UE, &packet(7, 1)), dropped(Drop::NoKey));
+}
+
+#[test]
+fn hold_the_old_way_keeps_the_source_and_sends_nowhere() {
+    let mut call = Call::running(ue(), core());
+    let held = |side: RtpSide| RtpSide { remote: Some(addr("0.0.0.0:4000")), sends: false, ..side };
+    call.session.update(RtpSession { access: held(ue()), core: core() }, call.now);
+    assert_eq!(call.media(Realm::Core, CORE, &packet(9, 2)), to_ue(UE, 172), "music on hold");
+    call.session.update(RtpSession { access: ue(), core: core() }, call.now);
+    assert_eq!(call.media(Realm::Access, UE, &packet(7, 2)), to_core());
+    for nowhere in ["0.0.0.0:4000", "10.0.0.9:0", "239.1.1.1:4000"] {
+        let far = RtpSide { remote: Some(addr(nowhere)), ..core() };
+        let mut call = Call::new(ue(), far);
+        assert_eq!(call.media(Realm::Access, UE, &packet(7, 1)), dropped(Drop::NoFarSide), "{nowhere}");
+    }
+}
+
+#[test]
+fn a_new_address_in_a_re_invite_counts_for_its_socket() {
+    let mut call = Call::running(ue(), core());
+    assert!(matches!(
+        call.give(Realm::Core, Component::Rtcp, CORE_RTCP, &report(9)),
+        Verdict::Forward { .. }
+    ));
+    let new = |port| RtpSide { remote_rtcp: Some(addr(&format!("10.0.0.9:{port}"))), ..core() };
+    call.session.update(RtpSession { access: ue(), core: new(30_099) }, call.now);
+    let peer = addr("10.0.0.9:30099");
+    let forwarded = Verdict::Forward { to: Realm::Core, component: Component::Rtcp, peer, len: 8 };
+    assert_eq!(call.give(Realm::Access, Component::Rtp, UE, &report(7)), forwarded);
+    assert_eq!(call.give(Realm::Core, Component::Rtcp, CORE_RTCP, &report(9)), dropped(Drop::ForeignSource));
+    assert_eq!(call.session.source(Realm::Core, Component::Rtp), Some(addr(CORE)), "media stays");
 }
 
 #[test]

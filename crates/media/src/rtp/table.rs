@@ -1,0 +1,244 @@
+//! The RTP sessions of one shard.
+//!
+//! The shell knows for each of its media sockets the session, the side and the component; it asks here
+//! what to do with a datagram, and when to look again.
+
+use super::api::{Datagram, Drop, Limits, Notice, Outbox, RtpSession, SideTotals, Verdict};
+use super::session::Session;
+use std::collections::BTreeSet;
+use wire::{Cause, Instant, MediaId, Realm};
+
+/// What the edge orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RtpCommand {
+    /// Opens a session, or replaces what is signalled of one.
+    Set {
+        /// Given out by the edge.
+        id: MediaId,
+        /// Both sides.
+        session: Box<RtpSession>,
+    },
+    /// Ends a session.
+    Release {
+        /// The session.
+        id: MediaId,
+        /// Why, for the record.
+        cause: Cause,
+    },
+}
+
+/// What is reported of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RtpNotice {
+    /// Something happened in it.
+    Session {
+        /// The session.
+        id: MediaId,
+        /// What.
+        notice: Notice,
+    },
+    /// It ended; the id is dead, its sockets may be closed.
+    Ended {
+        /// The session.
+        id: MediaId,
+        /// Why.
+        cause: Cause,
+        /// What came from the UE.
+        access: Box<SideTotals>,
+        /// What came from the core.
+        core: Box<SideTotals>,
+    },
+}
+
+/// Counts since the start; they only grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sessions opened.
+    pub sessions: u64,
+    /// Datagrams passed on, by the side they came from.
+    pub forwarded: [u64; 2],
+    /// Octets that came in them.
+    pub octets: [u64; 2],
+    /// Datagrams dropped, in the order of [`Drop::ALL`].
+    pub drops: [u64; Drop::ALL.len()],
+    /// Connectivity checks answered.
+    pub replies: u64,
+    /// Datagrams and commands for sessions that are not there.
+    pub strays: u64,
+    /// Sessions that were found one-way.
+    pub one_way: u64,
+}
+
+/// All RTP sessions of one shard: see the module.
+#[derive(Debug)]
+pub struct RtpRelay {
+    limits: Limits,
+    sessions_max: usize,
+    /// By the slot of their id.
+    slots: Vec<Option<(MediaId, Box<Session>)>>,
+    alarms: BTreeSet<(Instant, MediaId)>,
+    counters: Counters,
+    /// Reused between datagrams.
+    out: Outbox,
+}
+
+impl RtpRelay {
+    /// No sessions yet, and never more than `sessions_max`.
+    #[must_use]
+    pub fn new(limits: Limits, sessions_max: usize) -> Self {
+        Self {
+            limits,
+            sessions_max,
+            slots: Vec::new(),
+            alarms: BTreeSet::new(),
+            counters: Counters::default(),
+            out: Outbox::default(),
+        }
+    }
+
+    /// Takes an order in.
+    ///
+    /// # Errors
+    /// `TableFull` where a new session finds no room; nothing else fails.
+    pub fn command(
+        &mut self,
+        command: RtpCommand,
+        now: Instant,
+        out: &mut Vec<RtpNotice>,
+    ) -> Result<(), Cause> {
+        match command {
+            RtpCommand::Set { id, session } => self.set(id, *session, now, out),
+            RtpCommand::Release { id, cause } => {
+                self.release(id, cause, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Decides about one datagram; `reply` is replaced where the verdict is `Reply`.
+    pub fn handle(
+        &mut self,
+        id: MediaId,
+        datagram: &mut Datagram<'_>,
+        now: Instant,
+        reply: &mut Vec<u8>,
+        out: &mut Vec<RtpNotice>,
+    ) -> Verdict {
+        let Some(session) = find(&mut self.slots, id) else {
+            self.counters.strays += 1;
+            return Verdict::Drop(Drop::NotMedia);
+        };
+        let (from, len) = (datagram.from as usize, datagram.len as u64);
+        core::mem::swap(&mut self.out.reply, reply);
+        let verdict = session.handle(datagram, now, &mut self.out);
+        core::mem::swap(&mut self.out.reply, reply);
+        match verdict {
+            Verdict::Forward { .. } => {
+                self.counters.forwarded[from] += 1;
+                self.counters.octets[from] += len;
+            }
+            Verdict::Reply => self.counters.replies += 1,
+            Verdict::Drop(drop) => self.counters.drops[drop as usize] += 1,
+        }
+        out.extend(self.out.notices.drain(..).map(|notice| RtpNotice::Session { id, notice }));
+        verdict
+    }
+
+    /// When the next session wants to be looked at.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Looks at every session whose time has come.
+    pub fn handle_deadline(&mut self, now: Instant, out: &mut Vec<RtpNotice>) {
+        while let Some((at, id)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
+            self.alarms.remove(&(at, id));
+            let Some(session) = find(&mut self.slots, id) else { continue };
+            session.handle_deadline(now, &mut self.out);
+            self.alarms.insert((session.next_deadline(), id));
+            for notice in self.out.notices.drain(..) {
+                self.counters.one_way += u64::from(matches!(notice, Notice::OneWay { .. }));
+                out.push(RtpNotice::Session { id, notice });
+            }
+        }
+    }
+
+    /// A session, for the sessions API.
+    #[must_use]
+    pub fn session(&self, id: MediaId) -> Option<&Session> {
+        let (held, session) = self.slots.get(id.slot as usize)?.as_ref()?;
+        (*held == id).then_some(session)
+    }
+
+    /// Sessions open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        // Each has exactly one alarm.
+        self.alarms.len()
+    }
+
+    /// Whether none is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.alarms.is_empty()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn set(
+        &mut self,
+        id: MediaId,
+        signalled: RtpSession,
+        now: Instant,
+        out: &mut Vec<RtpNotice>,
+    ) -> Result<(), Cause> {
+        if let Some(session) = find(&mut self.slots, id) {
+            self.alarms.remove(&(session.next_deadline(), id));
+            session.update(signalled, now);
+            self.alarms.insert((session.next_deadline(), id));
+            return Ok(());
+        }
+        let slot = id.slot as usize;
+        // The edge reuses a slot only after its session ended; if it forgot to say so, it ended now.
+        if let Some((stale, _)) = self.slots.get(slot).and_then(Option::as_ref) {
+            self.release(*stale, Cause::Internal, out);
+        }
+        // A table as long as the highest slot: the cap on slots is the cap on sessions.
+        if slot >= self.sessions_max {
+            return Err(Cause::TableFull);
+        }
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let session = Box::new(Session::new(signalled, self.limits.clone(), now));
+        self.alarms.insert((session.next_deadline(), id));
+        self.slots[slot] = Some((id, session));
+        self.counters.sessions += 1;
+        Ok(())
+    }
+
+    fn release(&mut self, id: MediaId, cause: Cause, out: &mut Vec<RtpNotice>) {
+        let Some(slot) = self.slots.get_mut(id.slot as usize) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let Some((_, session)) = slot.take_if(|(held, _)| *held == id) else {
+            self.counters.strays += 1;
+            return;
+        };
+        self.alarms.remove(&(session.next_deadline(), id));
+        let [access, core] = [Realm::Access, Realm::Core].map(|realm| Box::new(session.totals(realm)));
+        out.push(RtpNotice::Ended { id, cause, access, core });
+    }
+}
+
+/// The session of exactly this id: a stale one finds nothing.
+fn find(slots: &mut [Option<(MediaId, Box<Session>)>], id: MediaId) -> Option<&mut Session> {
+    let (held, session) = slots.get_mut(id.slot as usize)?.as_mut()?;
+    (*held == id).then_some(session)
+}
