@@ -241,6 +241,34 @@ fn an_attacker_neither_hears_nor_speaks() {
     }
 }
 
+/// A phone that is silent (hold, no voice) is not replaced by whoever sends in its place: the SSRC must be
+/// right, and the number and the timestamp must go on.
+#[test]
+fn a_silent_phone_is_not_replaced() {
+    let streams: [(&str, &dyn Fn(u16) -> Vec<u8>); 4] = [
+        ("another SSRC", &|n| packet(1, n + 2)),
+        ("numbers far ahead", &|n| packet(7, n + 2_000)),
+        ("numbers of before", &|n| packet(7, 60_000 + n)),
+        ("timestamps of another day", &|n| {
+            let mut bytes = packet(7, n + 2);
+            bytes[4] = 0x40;
+            bytes
+        }),
+    ];
+    for (name, stream) in streams {
+        let mut call = Call::running(ue(), core());
+        call.now += Duration::from_secs(3);
+        for n in 0..100 {
+            assert_eq!(
+                call.media(Realm::Access, ATTACKER, &stream(n)),
+                dropped(Drop::Unproven),
+                "{name} {n}"
+            );
+            assert_eq!(call.media(Realm::Core, CORE, &packet(9, n + 2)), to_ue(UE, 172), "{name} {n}");
+        }
+    }
+}
+
 /// A copy of an authentic packet, sent on by somebody who listens, moves nothing.
 #[test]
 fn a_replayed_packet_moves_nothing() {
