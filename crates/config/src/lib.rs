@@ -86,6 +86,9 @@ impl Config {
 
     /// Makes paths of files relative to the directory of the configuration file.
     fn place_files(&mut self, directory: &Path) {
+        if let Some(file) = &mut self.node.token_key_file {
+            *file = directory.join(&file);
+        }
         for tls in [&mut self.realm.access.tls, &mut self.realm.core.tls].into_iter().flatten() {
             for path in [&mut tls.certificate, &mut tls.key].into_iter().chain(tls.ca.as_mut()) {
                 *path = directory.join(&path);

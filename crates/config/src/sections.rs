@@ -47,6 +47,8 @@ section! {
         name: String = "edge-1".to_owned();
         /// Threads that carry traffic, one core each; 0 takes one for every core.
         shards: u16 = 0, 0..=256;
+        /// File with the key that seals tokens, made if missing: dialogs then outlive a restart. Unset: a fresh key each time.
+        token_key_file: Option<PathBuf> = None;
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use std::io;
+use std::path::PathBuf;
 
 /// What the data plane could not get; names the key of the configuration that asked for it.
 #[derive(Debug)]
@@ -18,6 +19,13 @@ pub enum StartError {
     },
     /// TLS material could not be used.
     Tls(TlsError),
+    /// `node.token_key_file` could not be used.
+    TokenKey {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: io::Error,
+    },
     /// The system refused a thread, an epoll instance or a mailbox.
     System(io::Error),
 }
@@ -38,6 +46,7 @@ impl StartError {
         match self {
             Self::Bind { key, .. } => Some(key),
             Self::Tls(error) => Some(&error.key),
+            Self::TokenKey { .. } => Some("node.token_key_file"),
             Self::System(_) => None,
         }
     }
@@ -48,6 +57,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind { key, address, error } => write!(f, "`{key}`: cannot listen on {address}: {error}"),
             Self::Tls(error) => fmt::Display::fmt(error, f),
+            Self::TokenKey { file, error } => write!(f, "`node.token_key_file`: {}: {error}", file.display()),
             Self::System(error) => write!(f, "the system refused a thread or a descriptor: {error}"),
         }
     }

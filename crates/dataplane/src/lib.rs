@@ -20,6 +20,7 @@ mod quota;
 mod records;
 mod shard;
 pub mod tls;
+mod token_key;
 mod wheel;
 
 pub use bind::Protocol;

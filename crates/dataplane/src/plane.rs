@@ -10,13 +10,14 @@ use crate::mailbox::{Letters, Mail, Mailbox, mailbox};
 use crate::quota::Quota;
 use crate::shard::{Parts, Shard};
 use crate::tls::Material;
+use crate::token_key;
 use config::Config;
 use core::net::SocketAddr;
 use core::time::Duration;
 use edge::api::ShardContext;
-use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use telemetry::{Telemetry, node};
@@ -75,6 +76,11 @@ impl Dataplane {
         machines: M,
     ) -> Result<Self, StartError> {
         let material = Arc::new(Material::load(&config)?);
+        let token_file = config.node.token_key_file.as_deref();
+        let token_key = token_key::load(token_file).map_err(|error| StartError::TokenKey {
+            file: token_file.unwrap_or(Path::new("")).to_owned(),
+            error,
+        })?;
         let sockets = bind_all(&config)?;
         let addresses = addresses(&sockets);
         let (mailboxes, letters): (Vec<_>, Vec<_>) =
@@ -86,7 +92,7 @@ impl Dataplane {
             quota: Arc::new(Quota::default()),
             telemetry: Arc::clone(&telemetry),
             current: Arc::new(Mutex::new(Current { config, material, draining: false })),
-            token_key: random()?,
+            token_key,
         });
         let mut plane = Self {
             shards: Vec::new(),
@@ -219,7 +225,7 @@ fn run_shard<M: Machines>(
         .iter()
         .map(|d| Ok(DatagramSocket { socket: d.socket.try_clone()?, realm: d.realm }))
         .collect::<io::Result<Vec<_>>>()?;
-    let context = ShardContext { shard, sip, msrp, token_key: node.token_key, seed: random()? };
+    let context = ShardContext { shard, sip, msrp, token_key: node.token_key, seed: token_key::random()? };
     let (edge, relay) = node.machines.build(&config, context);
     let io = Io::new(config, material, Arc::clone(&node.quota), datagrams, node.clock.now())?;
     let parts = Parts {
@@ -258,12 +264,6 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     getrlimit(Resource::Nofile).current
-}
-
-fn random() -> io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system has no randomness"))?;
-    Ok(bytes)
 }
 
 fn addresses(shards: &[ShardSockets]) -> Vec<Address> {
