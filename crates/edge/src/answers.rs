@@ -22,6 +22,7 @@ impl Edge {
     ) {
         let at = self.points.at(x.requester.point);
         headers::warnings_to_access(message, at, edits);
+        headers::privacy_to_access(message, edits);
         match core::mem::take(&mut x.purpose) {
             Purpose::Plain => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);

@@ -122,7 +122,7 @@ pub(crate) fn edit(
     }
     headers::count_hop(message, edits)?;
     headers::strip(message, headers::REQUEST_TO_ACCESS, edits);
-    headers::strip_private_identity(message, edits);
+    headers::privacy_to_access(message, edits);
     credentials::take_keys(message, edits); // R17: whatever the message is
     headers::warnings_to_access(message, edge.points.at(target.point), edits);
     Ok(())

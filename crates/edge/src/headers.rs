@@ -64,6 +64,9 @@ pub const REQUEST_TO_CORE: FieldSet = NETWORK.and(FieldSet::of(&[
     HeaderId::PAssociatedUri,
     HeaderId::PCalledPartyId,
     HeaderId::ServiceRoute,
+    // Only who passes a request on may tell its history.
+    HeaderId::HistoryInfo,
+    HeaderId::Diversion,
 ]));
 
 /// Of a UE's response.
@@ -295,19 +298,30 @@ pub fn shows_ip_literal(value: &[u8]) -> bool {
     Pieces::of(value).is_some_and(|p| is_ip_literal(&value[p.host_port]))
 }
 
-/// Takes P-Asserted-Identity out where the caller asked for privacy (RFC 3325 §7: the UE is outside
-/// the trust domain).
-pub fn strip_private_identity(message: Message<'_>, edits: &mut EditList) {
-    let private = message.value(HeaderId::Privacy).is_some_and(|value| {
-        value
-            .split(|&b| b == b';' || b == b',')
-            .any(|p| wire::bytes_class::trim(p).eq_ignore_ascii_case(b"id"))
-    });
-    if private {
-        for field in message.all(HeaderId::PAssertedIdentity) {
-            edits.remove(field.line);
+/// What a UE may see of who was asked for (RFC 3325 §7, RFC 7044 §10.1: the UE is outside the trust
+/// domain): no P-Asserted-Identity where its owner asked for `id`, no History-Info where `history` was
+/// asked for, and no entry of either history that shows an address of the core.
+pub fn privacy_to_access(message: Message<'_>, edits: &mut EditList) {
+    let asked = |what: &[u8]| {
+        message.all(HeaderId::Privacy).any(|field| {
+            let mut wishes = message.text(field.value).split(|&b| b == b';' || b == b',');
+            wishes.any(|wish| wire::bytes_class::trim(wish).eq_ignore_ascii_case(what))
+        })
+    };
+    if asked(b"id") {
+        strip_field(message, HeaderId::PAssertedIdentity, edits);
+    }
+    let inner = |entry: &[u8]| {
+        let address = NameAddr::read(entry, Span::new(0, entry.len()));
+        address.is_none_or(|address| shows_ip_literal(address.uri))
+    };
+    match asked(b"history") {
+        true => strip_field(message, HeaderId::HistoryInfo, edits),
+        false => {
+            sip::edit::remove_elements(message, HeaderId::HistoryInfo, inner, edits);
         }
     }
+    sip::edit::remove_elements(message, HeaderId::Diversion, inner, edits);
 }
 
 /// Takes every field of one name out.

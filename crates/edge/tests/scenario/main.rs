@@ -18,5 +18,6 @@ mod security;
 mod services;
 mod subscriptions;
 mod transactions;
+mod trust;
 mod ue;
 mod world;
