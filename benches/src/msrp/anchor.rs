@@ -150,6 +150,13 @@ pub fn start(
     Dataplane::start_with(Arc::new(config), telemetry, anchors)
 }
 
+/// Bytes that wait in the memory of the node; published ten times a second.
+#[must_use]
+pub fn queued_bytes(telemetry: &Telemetry) -> u64 {
+    let value = |line: &str| line.strip_prefix("gatehouse_flow_queued_bytes ")?.parse().ok();
+    telemetry.render().lines().find_map(value).unwrap_or(0)
+}
+
 /// Where UEs connect to.
 #[must_use]
 pub fn access_address(plane: &Dataplane, transport: Transport) -> Option<SocketAddr> {

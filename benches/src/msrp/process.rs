@@ -59,23 +59,6 @@ impl Process {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
         Ok(kilobytes(&text, "Pss:") * 1024)
     }
-
-    /// Forgets the highest resident size so far.
-    ///
-    /// # Errors
-    /// If it is gone.
-    pub fn reset_peak(&self) -> io::Result<()> {
-        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")
-    }
-
-    /// How far the resident size rose above what it is now, in bytes; since [`reset_peak`](Self::reset_peak).
-    ///
-    /// # Errors
-    /// If it is gone.
-    pub fn peak_bytes(&self) -> io::Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        Ok(kilobytes(&text, "VmHWM:") * 1024)
-    }
 }
 
 impl Drop for Process {

@@ -350,9 +350,9 @@ section! {
         /// Sessions of one shard.
         sessions_max: usize = 100_000, 1..=10_000_000;
         /// What waits for one connection before its source is no longer read.
-        queue_high_bytes: usize = 262_144, 16_384..=67_108_864;
+        queue_high_bytes: usize = 131_072, 16_384..=67_108_864;
         /// The source is read again below this.
-        queue_low_bytes: usize = 65_536, 1_024..=67_108_864;
+        queue_low_bytes: usize = 32_768, 1_024..=67_108_864;
         /// Socket buffer asked of the kernel in each direction; 0 leaves it to the kernel.
         socket_buffer_bytes: usize = 0, 0..=67_108_864;
     }

@@ -6,6 +6,7 @@
 //! ```
 //! It knows sockets and TLS and not one SIP rule.
 
+mod alarm;
 mod bind;
 mod brain;
 mod clock;

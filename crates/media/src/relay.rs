@@ -57,7 +57,7 @@ impl MsrpRelay {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            conns: Conns::new(limits.hash_seed),
+            conns: Conns::default(),
             sessions: Sessions::new(limits.hash_seed),
             limits,
             timers: Timers::default(),

@@ -135,7 +135,9 @@ pub fn list(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The first URI of a path value: the next hop of To-Path, the last hop of From-Path.
 #[must_use]
 pub fn first(path: &[u8]) -> &[u8] {
-    list(path).next().unwrap_or_default()
+    let start = path.iter().position(|&b| !is(b, BLANK)).unwrap_or(path.len());
+    let path = &path[start..];
+    &path[..memchr::memchr2(b' ', b'\t', path).unwrap_or(path.len())]
 }
 
 fn split_at_semicolon(text: &[u8]) -> (&[u8], &[u8]) {

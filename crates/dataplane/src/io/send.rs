@@ -13,8 +13,10 @@ use std::io::IoSlice;
 use telemetry::flow;
 use wire::{CloseReason, Realm, SocketId, StreamId};
 
-/// Pieces given to one `writev`.
-const PIECES_MAX: usize = 16;
+/// Pieces given to one `writev`: few, or all that a read buffer of small messages makes. A write is a
+/// segment, and a wake-up of the far end, of its own.
+const PIECES_FEW: usize = 8;
+const PIECES_MANY: usize = 128;
 
 impl Io {
     /// Sends over any stream to `hop`, opening one if there is none.
@@ -183,9 +185,20 @@ fn queue_max(config: &Config, protocol: Protocol) -> usize {
 
 /// Writes until the socket is full or everything is out; how much it took.
 fn write_some(socket: impl AsFd, parts: &[&[u8]]) -> Result<usize, Errno> {
+    match parts {
+        [part] => match rustix::io::write(&socket, part) {
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            written => written,
+        },
+        _ if parts.len() <= PIECES_FEW => write_pieces::<PIECES_FEW>(socket, parts),
+        _ => write_pieces::<PIECES_MANY>(socket, parts),
+    }
+}
+
+fn write_pieces<const N: usize>(socket: impl AsFd, parts: &[&[u8]]) -> Result<usize, Errno> {
     let mut taken = 0;
-    for group in parts.chunks(PIECES_MAX) {
-        let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+    for group in parts.chunks(N) {
+        let mut pieces = [IoSlice::new(&[]); N];
         let mut wanted = 0;
         for (piece, part) in pieces.iter_mut().zip(group) {
             *piece = IoSlice::new(part);

@@ -5,12 +5,15 @@ use crate::conn::OpenedBy;
 use crate::io::Hop as PoolHop;
 use crate::machine::{Relaying, Signalling};
 use crate::mailbox::Mail;
+use core::ops::Range;
 use edge::api::{Action, Outbox};
 use media::relay;
 use wire::{CloseReason, Hop, NetAction, Span, StreamId};
 
-/// Pieces that one relayed chunk usually has: head, body, end-line, and room for coalesced ones.
-const PARTS: usize = 32;
+/// Pieces that a relayed chunk usually has: head, body and end-line.
+const PARTS_FEW: usize = 8;
+/// Pieces of a read buffer full of small messages; more go out in a second write.
+const PARTS_MANY: usize = 128;
 
 impl<S: Signalling, R: Relaying> Shard<S, R> {
     /// Works off the outbox of the edge and keeps its memory.
@@ -78,13 +81,10 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         for action in actions.drain(..) {
             match action {
                 relay::Action::Forward { conn, segments } => {
-                    let segments = out.segments.get(segments).unwrap_or_default();
-                    let mut parts = [&[][..]; PARTS];
-                    for group in segments.chunks(PARTS) {
-                        for (part, segment) in parts.iter_mut().zip(group) {
-                            *part = out.segment(*segment, input);
-                        }
-                        self.io.send(conn, parts.get(..group.len()).unwrap_or_default());
+                    if segments.len() <= PARTS_FEW {
+                        self.forward::<PARTS_FEW>(conn, segments, &out, input);
+                    } else {
+                        self.forward::<PARTS_MANY>(conn, segments, &out, input);
                     }
                 }
                 relay::Action::Dial { id, realm, transport, peer } => {
@@ -99,6 +99,23 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         out.actions = actions;
         out.clear();
         self.relay_out = out;
+    }
+
+    /// Sends segments of the relay's outbox, `N` at a time.
+    fn forward<const N: usize>(
+        &mut self,
+        conn: StreamId,
+        segments: Range<usize>,
+        out: &relay::Outbox,
+        input: &[u8],
+    ) {
+        let mut parts = [&[][..]; N];
+        for group in out.segments.get(segments).unwrap_or_default().chunks(N) {
+            for (part, segment) in parts.iter_mut().zip(group) {
+                *part = out.segment(*segment, input);
+            }
+            self.io.send(conn, parts.get(..group.len()).unwrap_or_default());
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 mod accept;
 mod drain;
 
+use crate::alarm::AlarmClock;
 use crate::bind::{DatagramSocket, Listener, Protocol};
 use crate::clock::Clock;
 use crate::conn::Stage;
@@ -24,6 +25,7 @@ use edge::api::{Event, Outbox};
 use media::command::{MediaCommand, MediaNotice};
 use media::relay;
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::net::RecvFlags;
@@ -75,6 +77,7 @@ pub(crate) struct Shard<S, R> {
     /// Connections in their handshake that have something to read this turn.
     shaking: Vec<StreamId>,
     rung: Vec<Alarm>,
+    alarm: AlarmClock,
     /// Given up when the process runs out of descriptors, so that a connection can be refused at all.
     spare: Option<OwnedFd>,
     publish_at: Instant,
@@ -84,6 +87,7 @@ pub(crate) struct Shard<S, R> {
 /// Words of epoll with generation 0 are fixed sockets: the upper half is 0, these are the lower halves.
 const MAIL: u64 = 0;
 const LISTENERS: u64 = 1;
+const ALARM: u64 = DATAGRAMS - 1;
 const DATAGRAMS: u64 = 1 << 16;
 
 impl<S: Signalling, R: Relaying> Shard<S, R> {
@@ -93,6 +97,8 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             epoll::add(&io.epoll, socket, EventData::new_u64(word), EventFlags::IN)
         };
         add(letters.wake(), MAIL)?;
+        let alarm = AlarmClock::new()?;
+        epoll::add(&io.epoll, &alarm, EventData::new_u64(ALARM), EventFlags::IN | EventFlags::ET)?;
         for (i, listener) in listeners.iter().enumerate() {
             add(&listener.socket, LISTENERS + i as u64)?;
         }
@@ -119,6 +125,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             events: Vec::with_capacity(EVENTS_MAX),
             shaking: Vec::new(),
             rung: Vec::new(),
+            alarm,
             spare: accept::spare(),
             publish_at: io.now,
             stopping: false,
@@ -128,13 +135,15 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
 
     /// Runs until told to stop.
     pub(crate) fn run(&mut self) -> io::Result<()> {
+        let mut now = self.clock.now();
         while !self.stopping {
-            self.wait()?;
+            self.wait(now)?;
             let woke_at = self.clock.now();
             self.io.now = woke_at;
             self.turn();
             self.io.counters.turns += 1;
-            let busy = self.clock.now().since(woke_at);
+            now = self.clock.now();
+            let busy = now.since(woke_at);
             self.io.counters.busy_micros += u64::try_from(busy.as_micros()).unwrap_or(0);
         }
         self.io.close_all();
@@ -142,16 +151,17 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         Ok(())
     }
 
-    fn wait(&mut self) -> io::Result<()> {
-        let now = self.clock.now();
+    fn wait(&mut self, now: Instant) -> io::Result<()> {
         let deadline = [self.edge.next_deadline(), self.relay.next_deadline(), self.io.wheel.next_deadline()]
             .into_iter()
             .flatten()
             .fold(self.publish_at, Instant::min);
-        let timeout = rustix::event::Timespec::try_from(deadline.since(now)).unwrap_or_default();
+        let overdue = (deadline <= now).then(Timespec::default);
+        if overdue.is_none() {
+            self.alarm.ring_by(deadline, now)?;
+        }
         self.events.clear();
-        // epoll counts in milliseconds and rounds up (rustix): a timer is late by less than one.
-        match epoll::wait(&self.io.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+        match epoll::wait(&self.io.epoll, spare_capacity(&mut self.events), overdue.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -175,7 +185,8 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         if word >> 32 == 0 {
             match word {
                 MAIL => self.read_mail(),
-                LISTENERS..DATAGRAMS => self.accept((word - LISTENERS) as usize),
+                ALARM => self.alarm.on_ring(), // `ring` looks after every turn
+                LISTENERS..ALARM => self.accept((word - LISTENERS) as usize),
                 _ => self.read_datagrams((word - DATAGRAMS) as usize),
             }
             return;

@@ -202,8 +202,8 @@ impl Default for Limits {
             held_bytes_max: 262_144,
             held_bytes_total_max: 268_435_456,
             answers_bytes_max: 4_096,
-            queue_high_bytes: 262_144,
-            queue_low_bytes: 65_536,
+            queue_high_bytes: 131_072,
+            queue_low_bytes: 32_768,
             bind_max: Duration::from_secs(30),
             chunk_max: Duration::from_secs(30),
             // RFC 4975 §7.1.1: a sender gives a transaction up after 30 s, so an answer must come before.

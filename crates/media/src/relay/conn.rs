@@ -2,10 +2,9 @@
 
 use super::api::Limits;
 use super::timers::Armed;
-use ahash::RandomState;
 use core::net::SocketAddr;
 use msrp::Reader;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use wire::{Cause, Instant, MediaId, Realm, StreamId};
 
 #[derive(Debug)]
@@ -174,37 +173,53 @@ impl Conn {
     }
 }
 
-/// The table of connections.
+/// The table of connections, by the slots of the shell, which reuses them and so keeps them few.
+#[derive(Debug, Default)]
+pub(super) struct Conns {
+    slots: Vec<Option<Slot>>,
+    count: usize,
+}
+
 #[derive(Debug)]
-pub(super) struct Conns(HashMap<StreamId, Box<Conn>, RandomState>);
+struct Slot {
+    generation: u32,
+    conn: Box<Conn>,
+}
 
 impl Conns {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(HashMap::with_hasher(RandomState::with_seeds(seed, 1, 2, 3)))
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
+    pub(super) const fn count(&self) -> usize {
+        self.count
     }
 
     pub(super) fn has(&self, id: StreamId) -> bool {
-        self.0.contains_key(&id)
+        self.of(id).is_some()
     }
 
     pub(super) fn of(&self, id: StreamId) -> Option<&Conn> {
-        self.0.get(&id).map(|conn| &**conn)
+        let slot = self.slots.get(id.slot as usize)?.as_ref()?;
+        (slot.generation == id.generation).then_some(&*slot.conn)
     }
 
     pub(super) fn of_mut(&mut self, id: StreamId) -> Option<&mut Conn> {
-        self.0.get_mut(&id).map(|conn| &mut **conn)
+        let slot = self.slots.get_mut(id.slot as usize)?.as_mut()?;
+        (slot.generation == id.generation).then_some(&mut *slot.conn)
     }
 
     pub(super) fn insert(&mut self, id: StreamId, conn: Conn) {
-        self.0.insert(id, Box::new(conn));
+        let at = id.slot as usize;
+        if at >= self.slots.len() {
+            self.slots.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.slots.get_mut(at) {
+            let old = place.replace(Slot { generation: id.generation, conn: Box::new(conn) });
+            self.count += usize::from(old.is_none());
+        }
     }
 
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Box<Conn>> {
-        self.0.remove(&id)
+        let slot = self.slots.get_mut(id.slot as usize)?.take_if(|slot| slot.generation == id.generation)?;
+        self.count -= 1;
+        Some(slot.conn)
     }
 }
 
