@@ -18,9 +18,13 @@ use wire::Transport;
 const ROUNDS: usize = 7;
 const MEGABYTES_100: f64 = 1e8;
 
-const TEN: Work = Work { name: "10 KB chunks", body: 10_240, window: 48, rate: None, count: 4_000 };
-const SIXTY: Work = Work { name: "60 KB chunks", body: 61_440, window: 12, rate: None, count: 1_000 };
-const PIPELINED: Work = Work { name: "2 KB pipelined", body: 2_048, window: 32, rate: None, count: 8_000 };
+/// SENDs that a UE has under way where they are pipelined: what senders of files do.
+const UNANSWERED: usize = 8;
+
+const TEN: Work = Work { name: "10 KB chunks", body: 10_240, window: UNANSWERED, rate: None, count: 4_000 };
+const SIXTY: Work = Work { name: "60 KB chunks", body: 61_440, window: UNANSWERED, rate: None, count: 1_000 };
+const PIPELINED: Work =
+    Work { name: "2 KB pipelined", body: 2_048, window: UNANSWERED, rate: None, count: 8_000 };
 const SINGLE: Work = Work { name: "2 KB one at a time", body: 2_048, window: 1, rate: None, count: 3_000 };
 const PACED: Work =
     Work { name: "2 KB at 5,000/s", body: 2_048, window: 64, rate: Some(5_000), count: 2_000 };
