@@ -1,4 +1,5 @@
 //! Shared helpers of the benches.
 
+pub mod call;
 pub mod compare;
 pub mod msrp;
