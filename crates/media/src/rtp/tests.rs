@@ -245,7 +245,8 @@ fn an_attacker_neither_hears_nor_speaks() {
 /// right, and the number and the timestamp must go on.
 #[test]
 fn a_silent_phone_is_not_replaced() {
-    let streams: [(&str, &dyn Fn(u16) -> Vec<u8>); 4] = [
+    type Stream<'a> = &'a dyn Fn(u16) -> Vec<u8>;
+    let streams: [(&str, Stream<'_>); 4] = [
         ("another SSRC", &|n| packet(1, n + 2)),
         ("numbers far ahead", &|n| packet(7, n + 2_000)),
         ("numbers of before", &|n| packet(7, 60_000 + n)),
