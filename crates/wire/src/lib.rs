@@ -1,6 +1,6 @@
 //! What every protocol crate needs and no protocol: spans into a buffer, byte classes, a
 //! case-insensitive name table, the edit list, ids, the virtual-time instant, the network
-//! vocabulary of the sans-IO machines, and the one table of causes.
+//! vocabulary of the sans-IO machines, sets of address ranges, and the one table of causes.
 //!
 //! Nothing here opens a socket, reads a clock or draws randomness.
 
@@ -10,6 +10,7 @@ pub mod edit;
 pub mod ids;
 pub mod names;
 pub mod net;
+pub mod prefix;
 pub mod random;
 pub mod span;
 pub mod time;
@@ -19,6 +20,7 @@ pub use edit::EditList;
 pub use ids::{BindingId, DialogId, ExchangeId, MediaId, ShardId, SlotId, SocketId, StreamId};
 pub use names::NameTable;
 pub use net::{CloseReason, Hop, NetAction, NetEvent, Realm, Transport};
+pub use prefix::{Prefix, PrefixError, PrefixSet};
 pub use random::Random;
 pub use span::Span;
 pub use time::Instant;
