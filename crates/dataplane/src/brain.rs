@@ -8,7 +8,7 @@ use edge::api::{Event, Outbox, ShardContext};
 use media::relay::{self, Limits, MsrpRelay};
 use std::sync::Arc;
 use telemetry::{Bank, msrp, sip};
-use wire::{Cause, Instant, Realm, StreamId};
+use wire::{Cause, Instant, PrefixSet, Realm, StreamId};
 
 /// Makes an [`Edge`] and an MSRP relay for each shard.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,9 @@ impl Signalling for Edge {
     }
     fn is_registered(&self, stream: StreamId) -> bool {
         Self::is_registered(self, stream)
+    }
+    fn holdings(&self, set: &PrefixSet) -> edge::Holdings {
+        Self::holdings(self, set)
     }
     fn publish(&self, bank: &Bank) {
         publish_edge(self.counters(), bank);

@@ -198,6 +198,28 @@ impl Conns {
         Some(*conn)
     }
 
+    /// The connections in `count` slots from `first` on that `fits`, and where to go on, unless the
+    /// table ends here.
+    pub(crate) fn search(
+        &self,
+        first: usize,
+        count: usize,
+        fits: impl Fn(&Conn) -> bool,
+    ) -> (Vec<StreamId>, Option<usize>) {
+        let found = |(slot, place): (usize, &Slot)| {
+            place.conn.as_deref().filter(|conn| fits(conn))?;
+            Some(StreamId { slot: slot as u32, generation: place.generation })
+        };
+        let ids = self.slots.iter().enumerate().skip(first).take(count).filter_map(found).collect();
+        let next = first + count;
+        (ids, (next < self.slots.len()).then_some(next))
+    }
+
+    /// All connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Conn> {
+        self.slots.iter().filter_map(|slot| slot.conn.as_deref())
+    }
+
     pub(crate) fn ids(&self) -> Vec<StreamId> {
         let id = |(slot, place): (usize, &Slot)| {
             place.conn.as_ref().map(|_| StreamId { slot: slot as u32, generation: place.generation })

@@ -14,8 +14,8 @@ type ByKind = [[[u64; 3]; 2]; 2];
 pub(crate) struct Counters {
     pub(crate) connections: ByKind,
     pub(crate) opened: [ByKind; 2],
-    pub(crate) closed: [u64; 8],
-    refused: [u64; 6],
+    pub(crate) closed: [u64; 9],
+    refused: [u64; 7],
     dials_failed: [u64; 2],
     pub(crate) handshakes: [u64; 3],
     pub(crate) versions: [u64; 2],

@@ -29,4 +29,4 @@ pub use brain::Gatehouse;
 pub use clock::Clock;
 pub use error::{StartError, TlsError};
 pub use machine::{Machines, Relaying, Signalling};
-pub use plane::{Address, Dataplane, raise_descriptor_limit};
+pub use plane::{Address, Dataplane, Holdings, raise_descriptor_limit};

@@ -5,7 +5,7 @@ use edge::api::{Event, Outbox, ShardContext};
 use media::relay;
 use std::sync::Arc;
 use telemetry::Bank;
-use wire::{Instant, StreamId};
+use wire::{Instant, PrefixSet, StreamId};
 
 /// The signalling machine of one shard: SIP streams and datagrams go here.
 pub trait Signalling {
@@ -17,6 +17,8 @@ pub trait Signalling {
     fn handle_deadline(&mut self, now: Instant, out: &mut Outbox);
     /// Whether `stream` carries a registration: it then keeps its connection beyond the first minute.
     fn is_registered(&self, stream: StreamId) -> bool;
+    /// What the sources in `set` have here.
+    fn holdings(&self, set: &PrefixSet) -> edge::Holdings;
     /// Writes its counters into the bank of the shard.
     fn publish(&self, bank: &Bank);
 }

@@ -1,5 +1,6 @@
 //! What reaches a shard from other threads: a bounded queue and a wake-up.
 
+use crate::plane::Holdings;
 use crate::tls::Material;
 use config::Config;
 use core::net::SocketAddr;
@@ -8,7 +9,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use std::io;
 use std::sync::Arc;
-use wire::{Realm, Transport};
+use wire::{PrefixSet, Realm, Transport};
 
 /// One message.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub(crate) enum Mail {
     Handover { realm: Realm, transport: Transport, source: SocketAddr, bytes: Box<[u8]> },
     /// A new configuration with its TLS material.
     Config(Arc<Config>, Arc<Material>),
+    /// A new blacklist; the sender hears when it is in force.
+    Blacklist(Arc<PrefixSet>, Sender<()>),
+    /// Counts what the sources in a set have here.
+    Count(Arc<PrefixSet>, Sender<Holdings>),
     /// Refuse new work.
     Drain,
     /// Close everything and end.

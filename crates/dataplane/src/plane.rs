@@ -14,14 +14,16 @@ use crate::token_key;
 use config::Config;
 use core::net::SocketAddr;
 use core::time::Duration;
+use crossbeam_channel::{Sender, bounded};
 use edge::api::ShardContext;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use telemetry::{Telemetry, node};
-use wire::{Realm, ShardId, Transport};
+use wire::{PrefixSet, Realm, ShardId, Transport};
 
 /// The running shards of a node.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct Dataplane {
     telemetry: Arc<Telemetry>,
     /// What the shards were last given; a shard that restarts takes this.
     current: Arc<Mutex<Current>>,
+    /// One new blacklist at a time, so that all shards end up with the same.
+    barring: Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +43,32 @@ struct Current {
     config: Arc<Config>,
     material: Arc<Material>,
     draining: bool,
+    blacklist: Arc<PrefixSet>,
 }
+
+/// What some sources have on the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Registrations.
+    pub registrations: u64,
+    /// Calls and sessions.
+    pub calls: u64,
+    /// Connections, of SIP and MSRP.
+    pub connections: u64,
+}
+
+impl Holdings {
+    fn with(self, other: Self) -> Self {
+        Self {
+            registrations: self.registrations + other.registrations,
+            calls: self.calls + other.calls,
+            connections: self.connections + other.connections,
+        }
+    }
+}
+
+/// How long a shard may take to answer: it has a turn every few milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// One address that is served, with the port that was really bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +104,20 @@ impl Dataplane {
         telemetry: Arc<Telemetry>,
         machines: M,
     ) -> Result<Self, StartError> {
+        Self::start_barring(config, telemetry, machines, Arc::default())
+    }
+
+    /// The same with a blacklist that is in force before the first connection is taken (R10: it
+    /// survives a restart).
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with).
+    pub fn start_barring<M: Machines>(
+        config: Arc<Config>,
+        telemetry: Arc<Telemetry>,
+        machines: M,
+        blacklist: Arc<PrefixSet>,
+    ) -> Result<Self, StartError> {
         let material = Arc::new(Material::load(&config)?);
         let token_file = config.node.token_key_file.as_deref();
         let token_key = token_key::load(token_file).map_err(|error| StartError::TokenKey {
@@ -91,7 +134,7 @@ impl Dataplane {
             clock: Clock::start(),
             quota: Arc::new(Quota::default()),
             telemetry: Arc::clone(&telemetry),
-            current: Arc::new(Mutex::new(Current { config, material, draining: false })),
+            current: Arc::new(Mutex::new(Current { config, material, draining: false, blacklist })),
             token_key,
         });
         let mut plane = Self {
@@ -100,6 +143,7 @@ impl Dataplane {
             addresses,
             telemetry,
             current: Arc::clone(&node.current),
+            barring: Mutex::default(),
         };
         for (at, (sockets, letters)) in sockets.into_iter().zip(letters).enumerate() {
             let shard = ShardId(u16::try_from(at).unwrap_or(u16::MAX));
@@ -151,6 +195,33 @@ impl Dataplane {
         drop(current);
         self.telemetry.node.row(&node::RELOADS)[0].add(1);
         Ok(later)
+    }
+
+    /// Gives a new blacklist to every shard (R10): from then on its sources are turned away, and what
+    /// they have here is cut within a second. Whether every shard has it in force on return.
+    ///
+    /// A shard that is too busy to say so within a second takes it as soon as it comes to it.
+    pub fn set_blacklist(&self, set: &Arc<PrefixSet>) -> bool {
+        let _one_at_a_time = self.barring.lock().unwrap_or_else(PoisonError::into_inner);
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).blacklist = Arc::clone(set);
+        self.ask(|answer| Mail::Blacklist(Arc::clone(set), answer)).is_some()
+    }
+
+    /// What the sources in `set` have here, over all shards; `None` if one did not say in time.
+    pub fn holdings(&self, set: &Arc<PrefixSet>) -> Option<Holdings> {
+        let of_shards = self.ask(|answer| Mail::Count(Arc::clone(set), answer))?;
+        Some(of_shards.into_iter().fold(Holdings::default(), Holdings::with))
+    }
+
+    /// Sends every shard an order and waits for all answers, a second at most.
+    fn ask<T>(&self, order: impl Fn(Sender<T>) -> Mail) -> Option<Vec<T>> {
+        let end = Instant::now() + ANSWER_MAX;
+        let (sender, answers) = bounded(self.mailboxes.len());
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(order(sender.clone()));
+        }
+        drop(sender);
+        self.mailboxes.iter().map(|_| answers.recv_deadline(end).ok()).collect()
     }
 
     /// Tells every shard to refuse new work and serve the rest.
@@ -219,7 +290,7 @@ fn run_shard<M: Machines>(
     letters: &Letters,
     bank: &Arc<telemetry::Bank>,
 ) -> io::Result<()> {
-    let Current { config, material, draining } =
+    let Current { config, material, draining, blacklist } =
         node.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let datagrams = datagrams
         .iter()
@@ -227,7 +298,8 @@ fn run_shard<M: Machines>(
         .collect::<io::Result<Vec<_>>>()?;
     let context = ShardContext { shard, sip, msrp, token_key: node.token_key, seed: token_key::random()? };
     let (edge, relay) = node.machines.build(&config, context);
-    let io = Io::new(config, material, Arc::clone(&node.quota), datagrams, node.clock.now())?;
+    let mut io = Io::new(config, material, Arc::clone(&node.quota), datagrams, node.clock.now())?;
+    io.set_blacklist(blacklist);
     let parts = Parts {
         io,
         listeners: Arc::clone(listeners),

@@ -1,13 +1,22 @@
 //! May this request come in at all? First of the stages, and the cheapest.
 //!
 //! The order is that of cost and of harm: who may not be here at all, then what the shard can bear,
-//! then what this flow may send. Blacklist, rates and overload each belong between the lines below.
+//! then what this flow may send. Rates and overload each belong between the lines
+//! below; a barred source is turned away by `source` before anything of its request is looked at.
 
 use crate::exchange::Incoming;
 use crate::flow::Origin;
 use crate::shard::Edge;
 use sip::{HeaderId, Message, Method};
 use wire::Cause;
+
+/// Decides about a source, whatever it sends (R10).
+///
+/// # Errors
+/// `Blacklisted`.
+pub(crate) fn source(edge: &Edge, origin: &Origin) -> Result<(), Cause> {
+    if edge.is_barred(origin) { Err(Cause::Blacklisted) } else { Ok(()) }
+}
 
 /// Decides about a request from a UE.
 ///

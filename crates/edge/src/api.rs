@@ -12,7 +12,7 @@ use config::Config;
 use core::net::SocketAddr;
 use media::command::{MediaCommand, MediaNotice};
 use std::sync::Arc;
-use wire::{Cause, NetAction, NetEvent, Realm, ShardId, SocketId, Transport};
+use wire::{Cause, NetAction, NetEvent, PrefixSet, Realm, ShardId, SocketId, Transport};
 
 /// What happened outside.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub enum Event<'a> {
     },
     /// The configuration was replaced.
     Config(Arc<Config>),
+    /// The blacklist was replaced: its sources are turned away, and what they have here ends (R10).
+    Blacklist(Arc<PrefixSet>),
     /// Refuse new registrations and new initial requests from here on; serve the rest.
     Drain,
 }
@@ -98,6 +100,8 @@ pub enum Reason {
     Registration,
     /// A dialog's session timer (RFC 4028).
     Dialog,
+    /// Registrations of barred sources are being ended.
+    Blacklist,
 }
 
 /// Something worth a log line or a record; the shell stamps time and writes it.

@@ -224,6 +224,35 @@ impl Bindings {
         }
     }
 
+    /// Looks at `places` places from `first` on: the bindings that `fits`, at most `found_max` of them,
+    /// and where to go on, unless the table ends here.
+    pub fn search(
+        &self,
+        first: u32,
+        places: usize,
+        found_max: usize,
+        fits: impl Fn(&Binding) -> bool,
+    ) -> (Vec<BindingId>, Option<u32>) {
+        let mut found = Vec::new();
+        let end = self.slots.places();
+        for place in (first..end).take(places) {
+            let binding = self.slots.id_at(place).and_then(|id| self.slots.find(id));
+            if let Some(binding) = binding.filter(|b| fits(b)) {
+                if found.len() == found_max {
+                    return (found, Some(place));
+                }
+                found.push(binding.id);
+            }
+        }
+        let next = first.saturating_add(u32::try_from(places).unwrap_or(u32::MAX));
+        (found, (next < end).then_some(next))
+    }
+
+    /// All bindings, in the order of their places.
+    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
+        self.slots.iter().map(|(_, binding)| binding)
+    }
+
     /// The live bindings of a user, oldest first.
     pub fn of_user(&self, aor_key: &[u8]) -> impl DoubleEndedIterator<Item = &Binding> {
         self.listed(aor_key).filter(|b| b.live)

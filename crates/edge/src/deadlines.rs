@@ -22,6 +22,8 @@ pub enum Alarm {
     Keys,
     /// A dialog that was not refreshed.
     Dialog(DialogId),
+    /// The search for what barred sources have.
+    Blacklist,
 }
 
 impl Alarm {
@@ -33,6 +35,7 @@ impl Alarm {
             Self::PartialMessage(_) => Reason::PartialMessage,
             Self::Binding(_) | Self::Keys => Reason::Registration,
             Self::Dialog(_) => Reason::Dialog,
+            Self::Blacklist => Reason::Blacklist,
         }
     }
 }

@@ -36,6 +36,7 @@ fn stages(
     now: Instant,
     out: &mut Outbox,
 ) -> Result<(), Reject> {
+    admit::source(edge, origin)?;
     let request = Incoming::read(message, origin, now).map_err(Reject::line)?;
     if edge.absorb(&request, out) || edge.is_ack_of_refusal(&request) {
         return Ok(());

@@ -174,6 +174,9 @@ impl Edge {
             hop: Hop::Datagram { socket, peer: source },
             point,
         };
+        if self.drops_barred(bytes, &origin, out) {
+            return;
+        }
         match datagram(bytes, &self.derived.limits) {
             Datagram::Message(message) => self.on_message(message, &origin, now, out),
             Datagram::Keepalive => {}
@@ -195,7 +198,9 @@ impl Edge {
             return;
         };
         let origin = Origin { realm, transport, source, hop, point };
-        self.on_message(bytes, &origin, now, out);
+        if !self.drops_barred(bytes, &origin, out) {
+            self.on_message(bytes, &origin, now, out);
+        }
     }
 
     fn on_message(&mut self, bytes: &[u8], origin: &Origin, now: Instant, out: &mut Outbox) {

@@ -6,6 +6,7 @@ pub mod anchor;
 mod answers;
 pub mod api;
 pub mod bindings;
+mod blacklist;
 pub mod bodies;
 pub mod counters;
 pub mod deadlines;
@@ -38,5 +39,6 @@ pub mod token;
 pub mod validate;
 
 pub use api::{Action, Event, Outbox, Reason, Record, ShardContext};
+pub use blacklist::Holdings;
 pub use counters::Counters;
 pub use shard::Edge;

@@ -247,6 +247,9 @@ impl Edge {
     /// Brings a response to the requester.
     fn relay(&mut self, x: &mut Exchange, message: Message<'_>, now: Instant, out: &mut Outbox) {
         let status = message.status();
+        if self.answers_barred(x, status, now, out) {
+            return;
+        }
         let passes = x.server.as_mut().map_or(Effects::NONE, |s| s.on_send(status, now));
         if !passes.contains(Effects::PASS) {
             return;

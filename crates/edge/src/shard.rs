@@ -2,6 +2,7 @@
 
 use crate::api::{Action, Event, Outbox, Reason, ShardContext};
 use crate::bindings::Bindings;
+use crate::blacklist::Blacklist;
 use crate::counters::Counters;
 use crate::deadlines::{Alarm, Deadlines};
 use crate::dialog::Calls;
@@ -50,6 +51,7 @@ pub struct Edge {
     /// Bytes of incomplete messages, all streams together.
     pub(crate) pending_bytes: usize,
     pub(crate) draining: bool,
+    pub(crate) blacklist: Blacklist,
     pub(crate) scratch: Scratch,
 }
 
@@ -106,6 +108,7 @@ impl Edge {
             counters: Counters::default(),
             pending_bytes: 0,
             draining: false,
+            blacklist: Blacklist::default(),
             scratch: Scratch::default(),
             config,
             context,
@@ -121,6 +124,7 @@ impl Edge {
             }
             Event::Media(notice) => self.on_media(&notice, now, out),
             Event::Config(config) => self.configure(config),
+            Event::Blacklist(set) => self.on_blacklist(set, now),
             Event::Drain => self.draining = true,
         }
     }
@@ -173,6 +177,7 @@ impl Edge {
                 Alarm::Binding(id) => self.on_binding_deadline(id, now, out),
                 Alarm::Keys => self.on_keys_deadline(now),
                 Alarm::Dialog(id) => self.on_call_deadline(id, now, out),
+                Alarm::Blacklist => self.on_blacklist_deadline(now, out),
             }
         }
     }

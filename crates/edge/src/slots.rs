@@ -121,6 +121,12 @@ impl<Id: SlotId, T> Slots<Id, T> {
         place.value.as_ref().map(|_| Id::new(slot, place.generation))
     }
 
+    /// The number of places, taken or free.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
+    }
+
     /// Everything, in the order of places.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         self.places.iter().enumerate().filter_map(|(slot, place)| {

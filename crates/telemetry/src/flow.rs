@@ -16,11 +16,20 @@ const REASON: Label = Label {
         "unregistered",
         "queue_full",
         "local",
+        "blacklisted",
     ],
 };
 const REFUSED: Label = Label {
     name: "cause",
-    values: &["connections_max", "source_max", "handshakes_max", "no_descriptor", "draining", "failed"],
+    values: &[
+        "connections_max",
+        "source_max",
+        "handshakes_max",
+        "no_descriptor",
+        "draining",
+        "failed",
+        "blacklisted",
+    ],
 };
 const HANDSHAKE: Label = Label { name: "result", values: &["ok", "failed", "timeout"] };
 const VERSION: Label = Label { name: "version", values: &["1.2", "1.3"] };
@@ -43,6 +52,8 @@ pub const fn reason_cell(reason: CloseReason) -> usize {
 pub const REASON_HANDSHAKE_TIMEOUT: usize = 3;
 /// The cell of connections closed because they belong to no registration.
 pub const REASON_UNREGISTERED: usize = 5;
+/// The cell of connections closed because their source was put on the blacklist.
+pub const REASON_BLACKLISTED: usize = 8;
 
 /// Why a connection was not taken; in the order of the `cause` label of [`REFUSED_CONNECTIONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +71,8 @@ pub enum Refusal {
     Draining,
     /// The kernel said no.
     Failed,
+    /// The source is on the blacklist (R10).
+    Blacklisted,
 }
 
 /// Why a datagram was not sent; in the order of the `cause` label of [`DATAGRAMS_DROPPED`].
@@ -123,6 +136,8 @@ mod tests {
         }
         assert_eq!(REASON.values[REASON_HANDSHAKE_TIMEOUT], "handshake_timeout");
         assert_eq!(REASON.values[REASON_UNREGISTERED], "unregistered");
+        assert_eq!(REASON.values[REASON_BLACKLISTED], "blacklisted");
+        assert_eq!(REFUSED.values[Refusal::Blacklisted as usize], "blacklisted");
         assert_eq!(REFUSED.values[Refusal::NoDescriptor as usize], "no_descriptor");
         assert_eq!(REFUSED.values[Refusal::Failed as usize], "failed");
         assert_eq!(DROPPED.values[Drop::TooLong as usize], "too_long");

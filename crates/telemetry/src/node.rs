@@ -4,6 +4,8 @@ use crate::family::{Label, families};
 
 const RELOAD: Label = Label { name: "result", values: &["ok", "failed"] };
 
+const WRITE: Label = Label { name: "result", values: &["ok", "refused", "failed"] };
+
 families! {
     SHARDS = Gauge, "gatehouse_shards", [],
         "Shards that run.";
@@ -17,6 +19,10 @@ families! {
         "Messages to another shard that did not fit its mailbox.";
     RELOADS = Counter, "gatehouse_config_reloads_total", [RELOAD],
         "Reloads of the configuration.";
+    BLACKLIST_PREFIXES = Gauge, "gatehouse_blacklist_prefixes", [],
+        "Address ranges on the blacklist.";
+    BLACKLIST_WRITES = Counter, "gatehouse_blacklist_writes_total", [WRITE],
+        "Changes of the blacklist that were asked for: made, refused as they stood, or failed for want of the disk.";
     DRAINING = Gauge, "gatehouse_draining", [],
         "Shards that refuse new work.";
     LOG_LINES_DROPPED = Counter, "gatehouse_log_lines_dropped_total", [],

@@ -158,7 +158,7 @@ impl PrefixSet {
     /// Whether no address lies in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.v4.ends.is_empty() && self.v6.ends.is_empty()
+        self.v4.ranges.is_empty() && self.v6.ranges.is_empty()
     }
 }
 
@@ -181,48 +181,47 @@ const RUN: usize = 16;
 /// Disjoint ranges in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ranges<K> {
-    /// The start of every range at the front; behind it every sixteenth of the level before, down to
-    /// one run.
+    /// First and last address of every range; together, so that a search ends in one stretch of memory.
+    ranges: Vec<(K, K)>,
+    /// Every sixteenth start, then every sixteenth of these, up to one run.
     levels: Vec<Vec<K>>,
-    /// The last address of every range.
-    ends: Vec<K>,
 }
 
 impl<K: Copy + Ord> Ranges<K> {
     fn new(mut ranges: Vec<(K, K)>) -> Self {
         // Of two that start alike the longer one comes first, and swallows the other.
         ranges.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-        let (mut starts, mut ends) = (Vec::new(), Vec::<K>::new());
-        for (start, end) in ranges {
-            if ends.last().is_none_or(|last| *last < start) {
-                starts.push(start);
-                ends.push(end);
-            }
-        }
-        starts.shrink_to_fit();
-        ends.shrink_to_fit();
-        let mut levels = vec![starts];
-        while let Some(below) = levels.last().filter(|level| level.len() > RUN) {
-            let level = below.iter().copied().step_by(RUN).collect();
+        ranges.dedup_by(|inner, outer| inner.0 <= outer.1);
+        ranges.shrink_to_fit();
+        let mut levels = Vec::new();
+        let mut level: Vec<K> = ranges.iter().map(|range| range.0).step_by(RUN).collect();
+        while !level.is_empty() {
+            let above = (level.len() > RUN).then(|| level.iter().copied().step_by(RUN).collect());
             levels.push(level);
+            level = above.unwrap_or_default();
         }
-        Self { levels, ends }
+        Self { ranges, levels }
     }
 
     fn contains(&self, key: K) -> bool {
         let mut at = 0;
         for level in self.levels.iter().rev() {
-            let run = level.get(at * RUN..).unwrap_or_default();
-            let run = run.get(..RUN).unwrap_or(run);
+            let run = run(level, at);
             // Counted and not searched: no branch to guess wrong.
-            let below = run.iter().filter(|start| **start <= key).count();
-            if below == 0 {
-                return false; // before the first range; on lower levels a run begins with what led to it
-            }
-            at = at * RUN + below - 1;
+            let Some(below) = run.iter().filter(|start| **start <= key).count().checked_sub(1) else {
+                return false; // before the first range; lower down a run begins with what led to it
+            };
+            at = at * RUN + below;
         }
-        self.ends.get(at).is_some_and(|end| key <= *end)
+        let run = run(&self.ranges, at);
+        let below = run.iter().filter(|(start, _)| *start <= key).count();
+        below > 0 && run.get(below - 1).is_some_and(|(_, end)| key <= *end)
     }
+}
+
+fn run<T>(level: &[T], at: usize) -> &[T] {
+    let rest = level.get(at * RUN..).unwrap_or_default();
+    rest.get(..RUN).unwrap_or(rest)
 }
 
 #[cfg(test)]
@@ -309,7 +308,7 @@ mod tests {
     fn any_prefix(random: &mut Random) -> Prefix {
         let first = any_address(random);
         let length = (random.next_u64() % (u64::from(bits(first)) + 1)) as u8;
-        let length = if random.next_u64() % 4 == 0 { length } else { length.max(20) };
+        let length = if random.below(4) == 0 { length } else { length.max(20) };
         match Prefix::new(first, length) {
             Ok(prefix) | Err(PrefixError::HostBits(prefix)) => prefix,
             Err(error) => panic!("{error}"),

@@ -3,12 +3,14 @@
 //! Nothing here calls a machine. What happened is put into `heard`; the shard tells the machines when
 //! no outbox is being drained, so that nothing is ever re-entered.
 
+mod blacklist;
 mod close;
 mod open;
 mod receive;
 mod send;
 mod timers;
 
+use self::blacklist::Blacklist;
 use crate::bind::{DatagramSocket, Protocol};
 use crate::conn::{Conns, Kind};
 use crate::counters::Counters;
@@ -78,6 +80,7 @@ pub(crate) struct Io {
     pool: HashMap<Hop, Vec<StreamId>>,
     sealed: Vec<u8>,
     gathered: Vec<u8>,
+    blacklist: Blacklist,
     pub(crate) now: Instant,
 }
 
@@ -102,6 +105,7 @@ impl Io {
             pool: HashMap::new(),
             sealed: Vec::new(),
             gathered: Vec::new(),
+            blacklist: Blacklist::default(),
             now,
         })
     }

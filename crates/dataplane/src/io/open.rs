@@ -21,6 +21,9 @@ impl Io {
         realm: Realm,
         transport: Transport,
     ) -> Result<(), Refusal> {
+        if self.is_barred(realm, peer.ip()) {
+            return Err(Refusal::Blacklisted);
+        }
         let limits = &self.config.limits;
         // The core is trusted and few; UEs share addresses behind NATs.
         let source = (realm == Realm::Access).then(|| peer.ip());
@@ -88,6 +91,10 @@ impl Io {
     }
 
     fn try_dial(&mut self, hop: Hop, opened_by: OpenedBy) -> Option<StreamId> {
+        if self.is_barred(hop.realm, hop.peer.ip()) {
+            self.counters.refuse(Refusal::Blacklisted);
+            return None;
+        }
         let permit = self.quota.admit(None, self.config.limits.connections_max, 0);
         let permit = permit.inspect_err(|why| self.counters.refuse(*why)).ok()?;
         let (protocol, buffer_bytes) = match opened_by {

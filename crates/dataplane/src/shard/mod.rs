@@ -14,10 +14,11 @@ mod drain;
 use crate::alarm::AlarmClock;
 use crate::bind::{DatagramSocket, Listener, Protocol};
 use crate::clock::Clock;
-use crate::conn::Stage;
+use crate::conn::{Conn, Stage};
 use crate::io::{Got, Heard, Io, READ_BYTES, must_register};
 use crate::machine::{Relaying, Signalling};
 use crate::mailbox::{Letters, Mail, Mailbox};
+use crate::plane::Holdings;
 use crate::records::Records;
 use crate::wheel::Alarm;
 use core::time::Duration;
@@ -33,7 +34,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use telemetry::{Bank, flow};
-use wire::{CloseReason, Instant, NetEvent, SocketId, StreamId};
+use wire::{CloseReason, Instant, NetEvent, PrefixSet, Realm, SocketId, StreamId};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
@@ -135,6 +136,9 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
 
     /// Runs until told to stop.
     pub(crate) fn run(&mut self) -> io::Result<()> {
+        let blacklist = Arc::clone(self.io.blacklist());
+        self.tell_edge(Event::Blacklist(blacklist));
+        self.settle();
         let mut now = self.clock.now();
         while !self.stopping {
             self.wait(now)?;
@@ -156,6 +160,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             .into_iter()
             .flatten()
             .fold(self.publish_at, Instant::min);
+        let deadline = if self.io.is_cutting() { now } else { deadline };
         let overdue = (deadline <= now).then(Timespec::default);
         if overdue.is_none() {
             self.alarm.ring_by(deadline, now)?;
@@ -174,6 +179,8 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             self.on_event(flags, data.u64());
         }
         self.events = events;
+        self.io.cut_barred();
+        self.settle();
         self.shake_hands();
         self.ring();
         if self.io.now >= self.publish_at {
@@ -301,6 +308,15 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     self.records = Records::new(config.log.repeats_per_second_max);
                     self.tell_edge(Event::Config(config));
                 }
+                Mail::Blacklist(set, taken) => {
+                    self.io.set_blacklist(Arc::clone(&set));
+                    self.tell_edge(Event::Blacklist(set));
+                    // Nobody may wait for it any longer.
+                    let _ = taken.send(());
+                }
+                Mail::Count(set, answer) => {
+                    let _ = answer.send(self.count(&set));
+                }
                 Mail::Drain => {
                     self.io.counters.draining = 1;
                     self.tell_edge(Event::Drain);
@@ -314,6 +330,14 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         }
         // More is waiting: come back after the others had their turn.
         self.letters.wake_again();
+    }
+
+    /// What the sources in `set` have on this shard: asked by people, who decide whether to cut it.
+    fn count(&self, set: &PrefixSet) -> Holdings {
+        let edge::Holdings { registrations, calls } = self.edge.holdings(set);
+        let of_set = |conn: &&Conn| conn.kind.realm == Realm::Access && set.contains(conn.peer.ip());
+        let connections = self.io.conns.iter().filter(of_set).count() as u64;
+        Holdings { registrations, calls, connections }
     }
 
     /// Alarms of the machines and of the connections.

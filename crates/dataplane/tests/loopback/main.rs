@@ -1,6 +1,7 @@
 //! The data plane over real sockets on loopback, with stand-in machines that echo.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod blacklist;
 mod datagrams;
 mod life;
 mod limits;

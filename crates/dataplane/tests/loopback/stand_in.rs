@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Clock};
 use telemetry::{Bank, Telemetry};
-use wire::{Hop, Instant, NetAction, NetEvent, Realm, Span, StreamId, Transport};
+use wire::{Hop, Instant, NetAction, NetEvent, PrefixSet, Realm, Span, StreamId, Transport};
 
 /// What the machines heard, one line each.
 #[derive(Clone, Default)]
@@ -113,6 +113,8 @@ impl Signalling for Echo {
             Event::Handover { .. } => self.log.push(format!("handover to shard {}", self.shard)),
             Event::Config(_) => self.log.push("config".to_owned()),
             Event::Drain => self.log.push("drain".to_owned()),
+            Event::Blacklist(set) if set.is_empty() => {}
+            Event::Blacklist(_) => self.log.push("blacklist".to_owned()),
             Event::Media(_) => {}
         }
     }
@@ -122,6 +124,9 @@ impl Signalling for Echo {
     fn handle_deadline(&mut self, _now: Instant, _out: &mut Outbox) {}
     fn is_registered(&self, stream: StreamId) -> bool {
         self.registered.contains(&stream)
+    }
+    fn holdings(&self, _set: &PrefixSet) -> edge::Holdings {
+        edge::Holdings { registrations: self.registered.len() as u64, calls: 0 }
     }
     fn publish(&self, _bank: &Bank) {}
 }

@@ -25,7 +25,7 @@ impl Edge {
         Ok(())
     }
 
-    pub(super) fn begin_cancel(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
+    pub(crate) fn begin_cancel(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
         if x.finished || x.method != Method::Invite || !matches!(x.cancel, Cancel::No) {
             return;
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod anything;
+mod blacklist;
 mod call_ends;
 mod calls;
 mod chaos;
