@@ -14,8 +14,8 @@ mod types;
 pub use error::{ConfigError, Positions};
 pub use read::Key;
 pub use sections::{
-    Admin, Config, Core, Identity, Limits, Log, Msrp, MsrpListener, Node, NumberPlan, RealmConfig, Realms,
-    Registrar, SipListener, Timers, Tls, Validation,
+    Admin, Blacklist, Config, Core, Identity, Limits, Log, Msrp, MsrpListener, Node, NumberPlan, RealmConfig,
+    Realms, Registrar, SipListener, Timers, Tls, Validation,
 };
 pub use types::{BadNextHop, LogFormat, LogLevel, NextHop, NumberOutput, TlsVersion};
 
@@ -88,6 +88,9 @@ impl Config {
     fn place_files(&mut self, directory: &Path) {
         if let Some(file) = &mut self.node.token_key_file {
             *file = directory.join(&file);
+        }
+        if let Some(path) = &mut self.blacklist.directory {
+            *path = directory.join(&path);
         }
         for tls in [&mut self.realm.access.tls, &mut self.realm.core.tls].into_iter().flatten() {
             for path in [&mut tls.certificate, &mut tls.key].into_iter().chain(tls.ca.as_mut()) {

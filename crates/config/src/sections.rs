@@ -19,6 +19,8 @@ section! {
         log: Log = Log::default();
         /// Admin HTTP.
         admin: Admin = Admin::default();
+        /// Sources that may do nothing here.
+        blacklist: Blacklist = Blacklist::default();
         /// The two sides of the edge.
         realm: Realms = Realms::default();
         /// The way to the core.
@@ -81,6 +83,18 @@ section! {
     Admin {
         /// Loopback only: it carries neither TLS nor authentication.
         listen: SocketAddr = loopback(9080);
+    }
+}
+
+section! {
+    /// `[blacklist]`: sources that may do nothing here (R10).
+    Blacklist {
+        /// Keeps the list and the log of its changes over restarts; unset: `STATE_DIRECTORY`, which systemd sets.
+        directory: Option<PathBuf> = None;
+        /// Address ranges on the list.
+        prefixes_max: usize = 1_000_000, 1..=10_000_000;
+        /// A change that would cut more registrations or connections than this must be confirmed.
+        confirm_above: u64 = 100, 0..=1_000_000_000;
     }
 }
 

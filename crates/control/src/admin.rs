@@ -52,6 +52,19 @@ impl Admin {
         telemetry: Arc<Telemetry>,
         node: Arc<NodeState>,
     ) -> Result<Self, AdminError> {
+        Self::start_with(listen, telemetry, node, Router::new())
+    }
+
+    /// The same, with more routes than health and metrics.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        listen: SocketAddr,
+        telemetry: Arc<Telemetry>,
+        node: Arc<NodeState>,
+        more: Router,
+    ) -> Result<Self, AdminError> {
         if !listen.ip().is_loopback() {
             return Err(AdminError::NotLoopback(listen));
         }
@@ -60,7 +73,7 @@ impl Admin {
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
-        let router = router(telemetry, node);
+        let router = router(telemetry, node).merge(more);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let work = move || {
             runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! The `gatehouse` binary: command line and wiring only.
 
+mod blacklist;
 mod check;
 mod demo;
 mod notify;

@@ -1,11 +1,12 @@
 //! `gatehouse serve`: starts a node and looks after it until a signal ends it.
 
+use crate::blacklist;
 use crate::check::{load, report};
 use crate::notify::notify;
 use config::{Config, LogFormat, LogLevel, Positions};
 use control::{Admin, NodeState, State};
 use core::time::Duration;
-use dataplane::Dataplane;
+use dataplane::{Dataplane, Gatehouse};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,12 +43,18 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
     let telemetry = Arc::new(Telemetry::default());
     let state = Arc::new(NodeState::default());
     let config = Arc::new(config);
-    let admin = Admin::start(config.admin.listen, Arc::clone(&telemetry), Arc::clone(&state))
+    let blacklist = blacklist::open(&config, &telemetry)
+        .map_err(|e| positions.error("blacklist.directory", e, "").to_string())?;
+    let routes = control::blacklist::router(Arc::clone(&blacklist));
+    let admin = Admin::start_with(config.admin.listen, Arc::clone(&telemetry), Arc::clone(&state), routes)
         .map_err(|e| positions.error("admin.listen", e.to_string(), "").to_string())?;
-    let plane = Dataplane::start(Arc::clone(&config), Arc::clone(&telemetry)).map_err(|e| match e.key() {
+    let barred = blacklist.set();
+    let plane = Dataplane::start_barring(Arc::clone(&config), Arc::clone(&telemetry), Gatehouse, barred);
+    let plane = Arc::new(plane.map_err(|e| match e.key() {
         Some(key) => positions.error(key, e.to_string(), "").to_string(),
         None => e.to_string(),
-    })?;
+    })?);
+    blacklist::attach(&blacklist, &plane).map_err(|e| format!("cannot watch the blacklist: {e}"))?;
     for a in plane.addresses() {
         let (shard, realm) = (a.shard.0, a.realm.label());
         tracing::debug!(shard, protocol = ?a.protocol, realm, transport = %a.transport, address = %a.bound, "listening");
@@ -63,8 +70,14 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
     let ended = runtime.block_on(watched.watch(config));
     notify("STOPPING=1");
     state.set(State::Stopping);
+    // First those who ask the data plane, so that it is ours alone.
+    blacklist.detach();
+    drop(admin);
     plane.stop();
-    plane.join();
+    match Arc::into_inner(plane) {
+        Some(plane) => plane.join(),
+        None => tracing::error!("the data plane is still in use"),
+    }
     tracing::info!("stopped");
     ended.map_err(|e| format!("cannot wait for signals: {e}"))
 }

@@ -78,6 +78,15 @@ impl Prefix {
         self.length
     }
 
+    /// The range around it that shares `length` bits; itself if it shares fewer already.
+    #[must_use]
+    pub fn shortened(self, length: u8) -> Self {
+        match Self::new(self.first, length.min(self.length)) {
+            Ok(prefix) | Err(PrefixError::HostBits(prefix)) => prefix,
+            Err(_) => self,
+        }
+    }
+
     /// Whether `address` lies in it.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
@@ -263,6 +272,18 @@ mod tests {
             ("2001:db8::1/64", PrefixError::HostBits(prefix("2001:db8::/64"))),
         ] {
             assert_eq!(text.parse::<Prefix>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shorter_prefix_holds_the_longer() {
+        for (text, length, shorter) in [
+            ("192.0.2.1", 24, "192.0.2.0/24"),
+            ("192.0.2.1", 0, "0.0.0.0/0"),
+            ("192.0.2.0/24", 32, "192.0.2.0/24"),
+            ("2001:db8::1", 32, "2001:db8::/32"),
+        ] {
+            assert_eq!(prefix(text).shortened(length), prefix(shorter), "{text} to {length}");
         }
     }
 
