@@ -157,8 +157,8 @@ fn entries(body: &[u8], by: &str) -> Result<Vec<(Prefix, Entry)>, Problem> {
 fn prefixes(body: &[u8]) -> Result<Vec<Prefix>, Problem> {
     let PrefixesIn { prefixes } = json(body)?;
     let mut faults = Faults::default();
-    let prefix = |(at, text): (usize, &Box<str>)| faults.prefix(text, || format!("prefixes[{at}]"));
-    let read = prefixes.iter().enumerate().filter_map(prefix).collect();
+    let mut faulty = |at, text: &str| faults.prefix(text, || format!("prefixes[{at}]"));
+    let read = prefixes.iter().enumerate().filter_map(|(at, text)| faulty(at, text)).collect();
     faults.none_or(read)
 }
 

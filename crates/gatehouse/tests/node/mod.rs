@@ -102,6 +102,30 @@ impl Node {
         answer
     }
 
+    /// Asks the admin server with a JSON body; the whole answer, or nothing if the process is gone.
+    pub fn ask(&self, method: &str, target: &str, body: &str) -> String {
+        Self::ask_at(self.admin, method, target, body)
+    }
+
+    pub fn ask_at(admin: SocketAddr, method: &str, target: &str, body: &str) -> String {
+        let Ok(mut stream) = TcpStream::connect(admin) else {
+            return String::new();
+        };
+        let mut answer = String::new();
+        let length = body.len();
+        let _ = write!(
+            stream,
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     pub fn metric(&self, series: &str) -> u64 {
         let text = self.http("/metrics");
         let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok();
