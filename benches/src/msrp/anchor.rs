@@ -10,7 +10,7 @@ use media::relay::MsrpRelay;
 use std::path::Path;
 use std::sync::Arc;
 use telemetry::{Bank, Telemetry};
-use wire::{Instant, MediaId, Realm, StreamId, Transport};
+use wire::{Instant, MediaId, PrefixSet, Realm, StreamId, Transport};
 
 /// Which sessions a node opens at start.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,10 @@ impl Signalling for Opener {
 
     fn is_registered(&self, _: StreamId) -> bool {
         true
+    }
+
+    fn holdings(&self, _: &PrefixSet) -> edge::Holdings {
+        edge::Holdings::default()
     }
 
     fn publish(&self, _: &Bank) {}

@@ -24,7 +24,24 @@ fn run(seed: u64, weather: Weather) -> Result<String, String> {
         return Err(format!("seed {seed} at {}:\n{story}\nthe edge recorded {records}", world.network.now()));
     }
     world.settle(Duration::from_secs(300)).map_err(|at| format!("seed {seed}: still busy at {at}"))?;
-    Ok(story)
+    let left = leftovers(&mut world);
+    if left.is_empty() { Ok(story) } else { Err(format!("seed {seed} left {left}:\n{story}")) }
+}
+
+/// What the edge and the relay still hold once nobody has anything under way and every transaction has
+/// had its time: nothing may be left of what has ended.
+fn leftovers(world: &mut World) -> String {
+    world.network.run_for(Duration::from_secs(120));
+    world.edge(|node| {
+        let counters = node.edge.counters();
+        let held = [
+            ("calls", counters.calls),
+            ("exchanges", counters.exchanges),
+            ("relay sessions", node.relay.session_count() as u64),
+            ("held bytes", node.relay.held_bytes() as u64),
+        ];
+        held.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{n} {what} ")).collect()
+    })
 }
 
 /// Runs many seeds and shows the first that fails. `GATEHOUSE_SIM_SEED=n` runs that one alone, with
