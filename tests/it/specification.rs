@@ -4,7 +4,7 @@ use gatehouse_tests::edge::Edge;
 use gatehouse_tests::place::Place;
 use gatehouse_tests::sipp::{Scenario, Sipp, Stand, from_specification, response};
 use gatehouse_tests::trace::Message;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/");
 
@@ -196,6 +196,9 @@ fn through_the_edge(transport: &str) {
     let place = Place::new(&format!("sipp-edge-{transport}"));
     let core_address = place.address();
     let edge = Edge::start(&place, SocketAddr::new(core_address, 5060));
+    // SIPp speaks no MSRP, and the edge ends a call whose messaging server refuses the connection: the
+    // address in SERVER_ANSWER must at least take it.
+    let _messaging_server = TcpListener::bind((core_address, 7654)).expect("the address is this test's own");
 
     let mut ue = register_as_ue(Scenario::new("ue"));
     let mut core = register_as_core(Scenario::new("core"), "secret");
