@@ -278,7 +278,7 @@ fn attach_edge(network: &mut Network, seed: u64, weather: Weather, config: Confi
     let limits = relay::Limits { hash_seed: seed, ..relay::Limits::default() };
     let edge = Edge::new(Arc::new(config), context);
     let node = EdgeNode::new(edge, limits, msrp.map(|p| p.3).collect(), [0, 3]);
-    network.attach(Box::new(node), endpoints, Link { loss: weather.core.loss / 2.0, ..weather.core }, None)
+    network.attach(Box::new(node), endpoints, weather.core, None)
 }
 
 fn attach_ue(
