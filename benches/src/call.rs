@@ -2,8 +2,8 @@
 
 use core::net::SocketAddr;
 use media::rtp::{
-    Component, Datagram, Latching, Limits, Protection, RtcpPort, RtpCommand, RtpNotice, RtpRelay, RtpSession,
-    RtpSide, Verdict,
+    Component, Datagram, Latching, Limits, Protection, RtcpPort, RtpNotice, RtpRelay, RtpSession, RtpSide,
+    Verdict,
 };
 use rtp::srtp::{MasterKey, Sender, Suite};
 use wire::{Instant, MediaId, Random, Realm};
@@ -46,9 +46,9 @@ impl Calls {
             notices: Vec::new(),
         };
         for slot in 0..sessions {
-            let session = Box::new(RtpSession { access: side(0, access), core: side(1, core) });
-            let command = RtpCommand::Set { id: MediaId { slot, generation: 0 }, session };
-            calls.relay.command(command, now, &mut calls.notices).expect("there is room for all");
+            let session = RtpSession { access: side(0, access), core: side(1, core) };
+            let id = MediaId { slot, generation: 0 };
+            calls.relay.set(id, session, now, &mut calls.notices).expect("there is room for all");
             calls.phones.push(access.map(|suite| Sender::new(&key(suite))));
         }
         calls

@@ -12,6 +12,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.realm(Realm::Access);
     checks.realm(Realm::Core);
     checks.binds();
+    checks.media_ports();
     checks.core();
     checks.timers();
     checks.limits();
@@ -234,6 +235,38 @@ impl Checks<'_> {
                 let message = format!("`{path}` ({bind}) collides with `{other}`");
                 self.fault(path, message, hint);
             }
+        }
+    }
+
+    /// Each shard needs at least one pair on each side, and the sides none in common.
+    fn media_ports(&mut self) {
+        let pairs = u32::from(self.config.node.shard_count());
+        for realm in [Realm::Access, Realm::Core] {
+            let ports = self.config.realm.of(realm).media_ports(realm);
+            let (first, last) = (u32::from(*ports.start()).next_multiple_of(2), u32::from(*ports.end()));
+            if first < 1_024 || last + 1 < first + 2 * pairs {
+                let name = format!("realm.{}.media_ports_first", realm.label());
+                let message = format!("{} to {} holds no pair of ports for each shard", ports.start(), last);
+                self.fault(&name, message, format!("from 1024 on, two ports for each of {pairs} shards"));
+            }
+        }
+        let realms = &self.config.realm;
+        let [a, b] = [Realm::Access, Realm::Core].map(|realm| realms.of(realm).media_ports(realm));
+        let is_shared = a.start() <= b.end() && b.start() <= a.end();
+        let v4 = |r: &RealmConfig| r.media_bind.unwrap_or(r.media_address);
+        let v6 = |r: &RealmConfig| r.media_bind_v6.or(r.media_address_v6);
+        let any = |v4: core::net::Ipv4Addr| v4.is_unspecified();
+        let (access, core) = (&realms.access, &realms.core);
+        let is_one_host = v4(access) == v4(core)
+            || any(v4(access))
+            || any(v4(core))
+            || (v6(access).is_some() && v6(access) == v6(core));
+        if is_shared && is_one_host {
+            self.fault(
+                "realm.core.media_ports_first",
+                "the RTP ports of both sides overlap on one address",
+                "give `realm.access` and `realm.core` ranges of their own",
+            );
         }
     }
 

@@ -4,8 +4,9 @@
 //! to operators and a test keeps it equal to this.
 
 use crate::read::section;
-use crate::types::{LogFormat, LogLevel, NextHop, NumberOutput, TlsVersion};
+use crate::types::{Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, TlsVersion};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::path::PathBuf;
 use wire::{Realm, Transport};
@@ -37,6 +38,8 @@ section! {
         number_plan: NumberPlan = NumberPlan::default();
         /// The MSRP relay.
         msrp: Msrp = Msrp::default();
+        /// The RTP relay.
+        media: Media = Media::default();
         /// What the edge says about UEs.
         identity: Identity = Identity::default();
     }
@@ -128,6 +131,18 @@ section! {
         media_address: Ipv4Addr = Ipv4Addr::LOCALHOST;
         /// IPv6 address that peers are told in SDP; needed to serve media over IPv6.
         media_address_v6: Option<Ipv6Addr> = None;
+        /// IPv4 address that RTP is received on, if it is not `media_address` itself (one-to-one NAT).
+        media_bind: Option<Ipv4Addr> = None;
+        /// The same for IPv6.
+        media_bind_v6: Option<Ipv6Addr> = None;
+        /// The first RTP port, shared out among the shards; 0: 16384 (access), 24576 (core).
+        media_ports_first: u16 = 0, 0..=65_534;
+        /// The last RTP port; 0: 24575 (access), 32767 (core).
+        media_ports_last: u16 = 0, 0..=65_535;
+        /// DSCP of the RTP that is sent (RFC 2474); 46 is expedited forwarding.
+        media_dscp: u8 = 46, 0..=63;
+        /// Which source a stream may have; unset: `signaller` (access), `strict` (core).
+        latching: Option<Latching> = None;
         /// Where SIP is served. Access: all shards share the address. Core: shard i listens on port + i.
         sip: Vec<SipListener> = Vec::new();
         /// Where MSRP is served: shard i listens on port + i.
@@ -138,6 +153,26 @@ section! {
 }
 
 impl RealmConfig {
+    /// The RTP ports of this side, all shards together.
+    #[must_use]
+    pub fn media_ports(&self, realm: Realm) -> RangeInclusive<u16> {
+        let (first, last) = match realm {
+            Realm::Access => (16_384, 24_575),
+            Realm::Core => (24_576, 32_767),
+        };
+        let or = |port: u16, default| if port == 0 { default } else { port };
+        or(self.media_ports_first, first)..=or(self.media_ports_last, last)
+    }
+
+    /// Which source a stream of this side may have.
+    #[must_use]
+    pub fn latching(&self, realm: Realm) -> Latching {
+        self.latching.unwrap_or(match realm {
+            Realm::Access => Latching::Signaller,
+            Realm::Core => Latching::Strict,
+        })
+    }
+
     fn on_loopback(sip_port: u16, msrp_port: u16) -> Self {
         let sip = |transport| SipListener { bind: loopback(sip_port), transport, host: None };
         Self {
@@ -369,6 +404,32 @@ section! {
         queue_low_bytes: usize = 32_768, 1_024..=67_108_864;
         /// Socket buffer asked of the kernel in each direction; 0 leaves it to the kernel.
         socket_buffer_bytes: usize = 0, 0..=67_108_864;
+    }
+}
+
+section! {
+    /// `[media]`: the RTP relay.
+    Media {
+        /// How packets are read and written; `auto` takes what this system does best.
+        io: MediaIo = MediaIo::Auto;
+        /// RTP sessions (media lines) of one shard.
+        sessions_max: usize = 20_000, 1..=1_000_000;
+        /// A port that was used rests for so long before it is given out again.
+        port_rest_seconds: u64 = 10, 0..=600;
+        /// A session in which nothing came from any side for so long is over.
+        inactivity_seconds: u64 = 60, 1..=86_400;
+        /// The same while both sides are on hold.
+        hold_seconds: u64 = 3_600, 1..=86_400;
+        /// One-way audio is reported after this.
+        one_way_seconds: u64 = 10, 1..=600;
+        /// Ends a call by BYE to both sides when the last of its sessions is over (silence, no port); otherwise it is only recorded.
+        end_calls: bool = true;
+        /// Packets a second from one side of a session; more are dropped.
+        packets_per_second_max: u32 = 2_000, 50..=100_000;
+        /// Packets at once from one side of a session.
+        burst_packets_max: u32 = 200, 1..=10_000;
+        /// Packets a second and session from sources that are not known: enough to prove themselves.
+        strangers_per_second_max: u32 = 50, 1..=10_000;
     }
 }
 

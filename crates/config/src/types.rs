@@ -52,6 +52,30 @@ words! {
     }
 }
 
+words! {
+    /// How RTP is read and written.
+    MediaIo {
+        /// What this system does best.
+        Auto = "auto",
+        /// epoll, recv and send.
+        Epoll = "epoll",
+        /// io_uring; the node does not start where it is forbidden.
+        IoUring = "io_uring",
+    }
+}
+
+words! {
+    /// Which source a media stream may have (R71).
+    Latching {
+        /// The signalled address alone.
+        Strict = "strict",
+        /// A host that signals or is signalled, whatever its port; later it moves with proof.
+        Signaller = "signaller",
+        /// Anyone who sends three packets in a row; later it moves with proof.
+        Anyone = "anyone",
+    }
+}
+
 impl Bounded for Transport {}
 impl Value for Transport {
     fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self> {

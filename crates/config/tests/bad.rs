@@ -183,6 +183,23 @@ const CASES: &[Case] = &[
            (shard i listens on port + i: 4 ports from the first on)"],
     ),
     (
+        "rtp_ports_without_a_pair_for_each_shard",
+        "[node]\nshards = 2\n[media]\n[realm.access]\nmedia_ports_first = 40001\nmedia_ports_last = 40004\n\
+         [[realm.access.sip]]\nbind = \"127.0.0.1:5060\"\ntransport = \"udp\"\n",
+        &[
+            "f:5:21: 40001 to 40004 holds no pair of ports for each shard (from 1024 on, two ports for each of 2 shards)",
+        ],
+    ),
+    (
+        "rtp_ports_of_both_sides_overlap",
+        "[realm.access]\nmedia_ports_first = 30000\nmedia_ports_last = 40000\n\
+         [[realm.access.sip]]\nbind = \"127.0.0.1:5060\"\ntransport = \"udp\"\n",
+        &[
+            "f:1:2: the RTP ports of both sides overlap on one address (give `realm.access` and `realm.core` ranges of \
+           their own)",
+        ],
+    ),
+    (
         "no_room_for_shards",
         "[node]\nshards = 2\n[[realm.core.sip]]\nbind = \"127.0.0.1:65535\"\ntransport = \"udp\"\n",
         &["f:4:8: `realm.core.sip[0].bind` leaves no room for the ports of the shards \

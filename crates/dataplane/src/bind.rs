@@ -3,7 +3,8 @@
 use crate::error::StartError;
 use config::{Config, RealmConfig};
 use core::net::{IpAddr, SocketAddr};
-use edge::api::{MsrpPoint, SipPoint};
+use core::ops::RangeInclusive;
+use edge::api::{MsrpPoint, RtpPoint, SipPoint};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, Protocol as IpProtocol, Socket, Type};
 use std::io;
@@ -43,6 +44,8 @@ pub(crate) struct ShardSockets {
     pub(crate) datagrams: Vec<DatagramSocket>,
     pub(crate) sip: Vec<SipPoint>,
     pub(crate) msrp: Vec<MsrpPoint>,
+    /// Not bound yet: the edge gives ports out, and their sockets are opened for one session.
+    pub(crate) rtp: Vec<RtpPoint>,
 }
 
 /// Binds the addresses of all shards.
@@ -56,6 +59,9 @@ pub(crate) fn bind_all(config: &Config) -> Result<Vec<ShardSockets>, StartError>
         }
         for i in 0..settings.msrp.len() {
             bind_msrp(config, realm, i, &mut shards)?;
+        }
+        for (at, shard) in (0u16..).zip(&mut shards) {
+            shard.rtp.extend(rtp_points(settings, realm, at, count));
         }
     }
     Ok(shards)
@@ -123,6 +129,33 @@ fn bind_msrp(config: &Config, realm: Realm, i: usize, shards: &mut [ShardSockets
         shard.msrp.push(MsrpPoint { realm, transport, advertised: SocketAddr::new(ip, bound.port()) });
     }
     Ok(())
+}
+
+/// Where shard `at` of `count` relays RTP: every address of the side, with its own share of the ports.
+fn rtp_points(settings: &RealmConfig, realm: Realm, at: u16, count: u16) -> impl Iterator<Item = RtpPoint> {
+    let ports = share(&settings.media_ports(realm), at, count);
+    let v4 = IpAddr::V4(settings.media_address);
+    let v6 = settings.media_address_v6.map(IpAddr::V6);
+    let bind_v4 = settings.media_bind.map_or(v4, IpAddr::V4);
+    let bind_v6 = settings.media_bind_v6.map(IpAddr::V6).or(v6);
+    [Some((bind_v4, v4)), bind_v6.zip(v6)].into_iter().flatten().map(move |(bound, advertised)| RtpPoint {
+        realm,
+        bound,
+        advertised,
+        ports: ports.clone(),
+    })
+}
+
+/// The pairs of ports of shard `at` of `count`: all have the same number, and the last one what is left.
+fn share(ports: &RangeInclusive<u16>, at: u16, count: u16) -> RangeInclusive<u16> {
+    let first = u32::from(*ports.start()).next_multiple_of(2);
+    let pairs = (u32::from(*ports.end()) + 1).saturating_sub(first) / 2;
+    let each = pairs / u32::from(count.max(1));
+    let start = first + 2 * each * u32::from(at);
+    let end = if at + 1 == count { first + 2 * pairs } else { start + 2 * each };
+    let port = |port: u32| u16::try_from(port).unwrap_or(u16::MAX);
+    // The configuration was checked to leave a pair for each.
+    port(start)..=port(end.saturating_sub(1))
 }
 
 /// The address of shard `at`: port + at, and any port stays any port.
@@ -227,6 +260,32 @@ mod tests {
         }
         realm.host = "pcscf.example.net".to_owned();
         assert_eq!(advertised(&realm, None, "[::1]:5061".parse().unwrap()), "pcscf.example.net:5061");
+    }
+
+    #[test]
+    fn every_shard_has_rtp_ports_of_its_own() {
+        for (ports, count, expected) in [
+            (16_384..=24_575, 2, vec![16_384..=20_479, 20_480..=24_575]),
+            (10_001..=10_011, 2, vec![10_002..=10_005, 10_006..=10_011]),
+            (65_530..=65_535, 3, vec![65_530..=65_531, 65_532..=65_533, 65_534..=65_535]),
+            (10_000..=10_001, 1, vec![10_000..=10_001]),
+        ] {
+            let shares: Vec<_> = (0..count).map(|at| share(&ports, at, count)).collect();
+            assert_eq!(shares, expected, "{ports:?}");
+        }
+        let mut settings =
+            RealmConfig { media_ports_first: 10_000, media_ports_last: 10_007, ..Default::default() };
+        settings.media_address = "192.0.2.7".parse().unwrap();
+        settings.media_bind = Some("10.0.0.7".parse().unwrap());
+        settings.media_address_v6 = Some("2001:db8::7".parse().unwrap());
+        let points: Vec<_> = rtp_points(&settings, Realm::Core, 1, 2).collect();
+        let point = |bound: &str, advertised: &str| RtpPoint {
+            realm: Realm::Core,
+            bound: bound.parse().unwrap(),
+            advertised: advertised.parse().unwrap(),
+            ports: 10_004..=10_007,
+        };
+        assert_eq!(points, [point("10.0.0.7", "192.0.2.7"), point("2001:db8::7", "2001:db8::7")]);
     }
 
     #[test]

@@ -266,7 +266,7 @@ fn supervise<M: Machines>(node: &NodeParts<M>, shard: ShardId, sockets: ShardSoc
     let mut pause = Duration::from_millis(10);
     loop {
         let bank = node.telemetry.open_bank();
-        let points = (sockets.sip.clone(), sockets.msrp.clone());
+        let points = (sockets.sip.clone(), sockets.msrp.clone(), sockets.rtp.clone());
         let run = || run_shard(node, shard, points, &sockets.datagrams, &listeners, letters, &bank);
         let ended = catch_unwind(AssertUnwindSafe(run));
         node.telemetry.close_bank(&bank);
@@ -284,7 +284,7 @@ fn supervise<M: Machines>(node: &NodeParts<M>, shard: ShardId, sockets: ShardSoc
 fn run_shard<M: Machines>(
     node: &NodeParts<M>,
     shard: ShardId,
-    (sip, msrp): (Vec<edge::api::SipPoint>, Vec<edge::api::MsrpPoint>),
+    (sip, msrp, rtp): (Vec<edge::api::SipPoint>, Vec<edge::api::MsrpPoint>, Vec<edge::api::RtpPoint>),
     datagrams: &[DatagramSocket],
     listeners: &Arc<Vec<Listener>>,
     letters: &Letters,
@@ -296,7 +296,8 @@ fn run_shard<M: Machines>(
         .iter()
         .map(|d| Ok(DatagramSocket { socket: d.socket.try_clone()?, realm: d.realm }))
         .collect::<io::Result<Vec<_>>>()?;
-    let context = ShardContext { shard, sip, msrp, token_key: node.token_key, seed: token_key::random()? };
+    let context =
+        ShardContext { shard, sip, msrp, rtp, token_key: node.token_key, seed: token_key::random()? };
     let (edge, relay) = node.machines.build(&config, context);
     let mut io = Io::new(config, material, Arc::clone(&node.quota), datagrams, node.clock.now())?;
     io.set_blacklist(blacklist);
@@ -370,11 +371,16 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differs("realm.access.host", a.access.host != b.access.host);
     differs("realm.access.sip", a.access.sip != b.access.sip);
     differs("realm.access.msrp", a.access.msrp != b.access.msrp);
-    let media = |r: &config::RealmConfig| (r.media_address, r.media_address_v6);
+    let media = |r: &config::RealmConfig| {
+        let bind = (r.media_bind, r.media_bind_v6);
+        (r.media_address, r.media_address_v6, bind, r.media_ports_first, r.media_ports_last)
+    };
     differs("realm.access.media_address", media(&a.access) != media(&b.access));
     differs("realm.core.host", a.core.host != b.core.host);
     differs("realm.core.sip", a.core.sip != b.core.sip);
     differs("realm.core.msrp", a.core.msrp != b.core.msrp);
     differs("realm.core.media_address", media(&a.core) != media(&b.core));
+    differs("media.io", old.media.io != new.media.io);
+    differs("media.sessions_max", old.media.sessions_max != new.media.sessions_max);
     keys
 }

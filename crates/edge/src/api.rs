@@ -9,7 +9,8 @@
 //! of (config, context, seed, inputs).
 
 use config::Config;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use core::ops::RangeInclusive;
 use media::command::{MediaCommand, MediaNotice};
 use std::sync::Arc;
 use wire::{Cause, NetAction, NetEvent, PrefixSet, Realm, ShardId, SocketId, Transport};
@@ -149,6 +150,8 @@ pub struct ShardContext {
     pub sip: Vec<SipPoint>,
     /// Each address MSRP is served on.
     pub msrp: Vec<MsrpPoint>,
+    /// Each address RTP is relayed on.
+    pub rtp: Vec<RtpPoint>,
     /// Seals the tokens in Path, Record-Route and Contact; the same for every shard of a node.
     pub token_key: [u8; 32],
     /// Seeds tags, branches and nonces of seals; different for every shard.
@@ -179,4 +182,17 @@ pub struct MsrpPoint {
     pub transport: Transport,
     /// What peers are told in SDP: an address, not a name, for the `c=` line.
     pub advertised: SocketAddr,
+}
+
+/// An address this shard relays RTP on, with the ports that are its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtpPoint {
+    /// Which side.
+    pub realm: Realm,
+    /// What sockets are bound to.
+    pub bound: IpAddr,
+    /// What peers are told in SDP.
+    pub advertised: IpAddr,
+    /// No other shard has any of them.
+    pub ports: RangeInclusive<u16>,
 }

@@ -32,6 +32,7 @@ mod refuse;
 pub mod registration;
 pub mod reply;
 mod route;
+pub mod rtp_ports;
 mod shard;
 pub mod slots;
 pub mod subscription;

@@ -67,6 +67,7 @@ impl Bench {
                 point(Realm::Core, CORE_SOCKET, "127.0.0.1:5080"),
             ],
             msrp: Vec::new(),
+            rtp: Vec::new(),
             token_key: [7; 32],
             seed: [9; 32],
         };

@@ -2,9 +2,11 @@
 //!
 //! Plain data, so that the edge can speak it without knowing how a relay works.
 
+use crate::rtp::{RtpNotice, RtpSession};
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::sync::Arc;
 use wire::{Cause, MediaId, Realm, Transport};
 
 /// What the edge orders.
@@ -15,13 +17,82 @@ pub enum MediaCommand {
     /// Sent again with the same id as soon as more is known; a side without `remote_path` cannot be
     /// forwarded to yet, and chunks for it wait (back-pressure).
     Msrp(Box<MsrpSession>),
-    /// Ends a session: its connections close once they carry no other session; totals are reported.
+    /// Opens an RTP session, or replaces what is known of one; sent again with the same id as soon as more
+    /// is known, in full each time.
+    ///
+    /// The shell opens the sockets of a new session. A port it cannot have ends the session at once with
+    /// `Cause::NoMediaPorts`.
+    Rtp(Box<RtpOrder>),
+    /// Ends a session of either kind: its connections close once they carry no other session, its sockets
+    /// at once; totals are reported.
     Release {
         /// The session.
         id: MediaId,
         /// Why, for the record.
         cause: Cause,
     },
+}
+
+/// One anchored RTP session: a media line of a dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtpOrder {
+    /// Given out by the edge, from the same numbers as those of MSRP sessions.
+    pub id: MediaId,
+    /// What we are bound to towards the UE: the even port of a pair; RTCP has the next one where it is not
+    /// multiplexed. Fixed for the life of the session.
+    pub access_local: SocketAddr,
+    /// The same towards the core.
+    pub core_local: SocketAddr,
+    /// Both ends as far as they are signalled.
+    pub session: RtpSession,
+    /// What people are told.
+    pub about: RtpAbout,
+}
+
+impl RtpOrder {
+    /// What we are bound to on the side of `realm`.
+    #[must_use]
+    pub const fn local(&self, realm: Realm) -> SocketAddr {
+        match realm {
+            Realm::Access => self.access_local,
+            Realm::Core => self.core_local,
+        }
+    }
+}
+
+/// What records and operators call an RTP session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtpAbout {
+    /// The Call-ID of its dialog, cut to 128 bytes; shared by the sessions of a call.
+    pub call_id: Arc<str>,
+    /// The media of the `m=` line.
+    pub kind: MediaKind,
+    /// The encoding name of the first format in use, as `a=rtpmap` has it; empty if unknown. The quality
+    /// estimate depends on it.
+    pub encoding: Arc<str>,
+}
+
+/// The media of an `m=` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Voice.
+    Audio,
+    /// Moving pictures.
+    Video,
+    /// Anything else over RTP.
+    Other,
+}
+
+impl MediaKind {
+    /// As in SDP.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// One anchored MSRP session: two sides, glued.
@@ -92,7 +163,9 @@ pub enum MediaNotice {
         /// The side.
         realm: Realm,
     },
-    /// The session ended; after `Release`, or by itself (peer gone, idle). The id is dead.
+    /// Of an RTP session: latched, one-way, inactive, or ended; see [`RtpNotice`].
+    Rtp(RtpNotice),
+    /// The MSRP session ended; after `Release`, or by itself (peer gone, idle). The id is dead.
     Ended {
         /// The session.
         id: MediaId,

@@ -80,6 +80,8 @@ impl MsrpRelay {
             Event::Closed { conn } => self.on_closed(conn, now, out),
             Event::DialFailed { id, realm } => self.on_dial_failed(id, realm, now, out),
             Event::Command(MediaCommand::Msrp(session)) => self.on_session(*session, now, out),
+            // RTP has a relay of its own.
+            Event::Command(MediaCommand::Rtp(_)) => {}
             Event::Command(MediaCommand::Release { id, cause }) => self.end_session(id, cause, now, out),
         }
         self.run_ready(now, out);

@@ -30,4 +30,4 @@ pub use api::{
 };
 pub use ports::PortPool;
 pub use session::Session;
-pub use table::{RtpCommand, RtpNotice, RtpRelay};
+pub use table::{RtpNotice, RtpRelay};

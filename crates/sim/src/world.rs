@@ -272,6 +272,7 @@ fn attach_edge(network: &mut Network, seed: u64, weather: Weather, config: Confi
             .clone()
             .map(|(realm, transport, _, advertised, _)| MsrpPoint { realm, transport, advertised })
             .collect(),
+        rtp: Vec::new(),
         token_key: [9; 32],
         seed: core::array::from_fn(|i| (seed >> (i % 8 * 8)) as u8),
     };

@@ -150,6 +150,8 @@ causes! {
     SecurityAgreement = "security_agreement", 494, Policy, "security agreement required";
     /// A table of ours is full.
     TableFull = "table_full", 503, Policy, "capacity limit reached";
+    /// No free pair of RTP ports in `realm.*.media_ports_*`, or the system does not give us one (R71).
+    NoMediaPorts = "no_media_ports", 503, Policy, "no media port available";
     /// Too many connections from one source or in all.
     TooManyConnections = "too_many_connections", 0, Policy, "connection limit reached";
     /// Waiting for a response of a client that must authenticate first took too long.

@@ -76,6 +76,7 @@ impl Stage {
         for command in self.commands.drain(..) {
             match command {
                 MediaCommand::Msrp(session) => sessions.push(*session),
+                MediaCommand::Rtp(_) => unreachable!("no audio is offered here"),
                 MediaCommand::Release { .. } => released += 1,
             }
         }

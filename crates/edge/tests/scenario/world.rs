@@ -116,6 +116,7 @@ impl World {
                     advertised: "182.2.1.4:2855".parse().unwrap(),
                 },
             ],
+            rtp: Vec::new(),
             token_key: [7; 32],
             seed: [seed; 32],
         };

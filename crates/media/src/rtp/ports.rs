@@ -68,6 +68,14 @@ impl PortPool {
         }
     }
 
+    /// Takes back a pair that was allocated and never used: it is the next one to be given out.
+    pub fn give_back(&mut self, port: u16) {
+        if self.mark(port, false) {
+            self.in_use -= 1;
+            self.free.push_front(port);
+        }
+    }
+
     /// Pairs in use.
     #[must_use]
     pub const fn in_use(&self) -> usize {

@@ -18,6 +18,7 @@ pub struct Session {
     limits: Limits,
     signalled: RtpSession,
     sides: [Side; 2],
+    opened_at: Instant,
     /// The next look at who is silent.
     check_at: Instant,
     /// The silent side was reported.
@@ -70,7 +71,7 @@ impl Session {
     pub fn new(signalled: RtpSession, limits: Limits, now: Instant) -> Self {
         let sides = [Realm::Access, Realm::Core].map(|realm| Side::new(signalled.side(realm), now));
         let check_at = now + limits.one_way_after;
-        Self { limits, signalled, sides, check_at, is_one_way: false, is_inactive: false }
+        Self { limits, signalled, sides, opened_at: now, check_at, is_one_way: false, is_inactive: false }
     }
 
     /// Takes what new signalling says: an answer, a re-INVITE, an UPDATE.
@@ -107,6 +108,12 @@ impl Session {
                 Verdict::Drop(drop)
             }
         }
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn opened_at(&self) -> Instant {
+        self.opened_at
     }
 
     /// When to call `handle_deadline`.

@@ -5,27 +5,9 @@
 
 use super::api::{Datagram, Drop, Limits, Notice, Outbox, RtpSession, SideTotals, Verdict};
 use super::session::Session;
+use core::time::Duration;
 use std::collections::BTreeSet;
 use wire::{Cause, Instant, MediaId, Realm};
-
-/// What the edge orders.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RtpCommand {
-    /// Opens a session, or replaces what is signalled of one.
-    Set {
-        /// Given out by the edge.
-        id: MediaId,
-        /// Both sides.
-        session: Box<RtpSession>,
-    },
-    /// Ends a session.
-    Release {
-        /// The session.
-        id: MediaId,
-        /// Why, for the record.
-        cause: Cause,
-    },
-}
 
 /// What is reported of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +19,15 @@ pub enum RtpNotice {
         /// What.
         notice: Notice,
     },
-    /// It ended; the id is dead, its sockets may be closed.
+    /// It ended, after `MediaCommand::Release` or because its ports could not be had. The id is dead; the
+    /// edge hears of it once the sockets are closed, so that the ports may be given back.
     Ended {
         /// The session.
         id: MediaId,
         /// Why.
         cause: Cause,
+        /// How long it stood.
+        duration: Duration,
         /// What came from the UE.
         access: Box<SideTotals>,
         /// What came from the core.
@@ -96,23 +81,56 @@ impl RtpRelay {
         }
     }
 
-    /// Takes an order in.
+    /// Opens a session, or replaces what is signalled of one.
     ///
     /// # Errors
-    /// `TableFull` where a new session finds no room; nothing else fails.
-    pub fn command(
+    /// `TableFull` where a new session finds no room.
+    pub fn set(
         &mut self,
-        command: RtpCommand,
+        id: MediaId,
+        signalled: RtpSession,
         now: Instant,
         out: &mut Vec<RtpNotice>,
     ) -> Result<(), Cause> {
-        match command {
-            RtpCommand::Set { id, session } => self.set(id, *session, now, out),
-            RtpCommand::Release { id, cause } => {
-                self.release(id, cause, out);
-                Ok(())
-            }
+        if let Some(session) = find(&mut self.slots, id) {
+            self.alarms.remove(&(session.next_deadline(), id));
+            session.update(signalled, now);
+            self.alarms.insert((session.next_deadline(), id));
+            return Ok(());
         }
+        let slot = id.slot as usize;
+        // The edge reuses a slot only after its session ended; if it forgot to say so, it ended now.
+        if let Some((stale, _)) = self.slots.get(slot).and_then(Option::as_ref) {
+            self.release(*stale, Cause::Internal, now, out);
+        }
+        // A table as long as the highest slot: the cap on slots is the cap on sessions.
+        if slot >= self.sessions_max {
+            return Err(Cause::TableFull);
+        }
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let session = Box::new(Session::new(signalled, self.limits.clone(), now));
+        self.alarms.insert((session.next_deadline(), id));
+        self.slots[slot] = Some((id, session));
+        self.counters.sessions += 1;
+        Ok(())
+    }
+
+    /// Ends a session and tells what came of it.
+    pub fn release(&mut self, id: MediaId, cause: Cause, now: Instant, out: &mut Vec<RtpNotice>) {
+        let Some(slot) = self.slots.get_mut(id.slot as usize) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let Some((_, session)) = slot.take_if(|(held, _)| *held == id) else {
+            self.counters.strays += 1;
+            return;
+        };
+        self.alarms.remove(&(session.next_deadline(), id));
+        let [access, core] = [Realm::Access, Realm::Core].map(|realm| Box::new(session.totals(realm)));
+        let duration = now.since(session.opened_at());
+        out.push(RtpNotice::Ended { id, cause, duration, access, core });
     }
 
     /// Decides about one datagram; `reply` is replaced where the verdict is `Reply`.
@@ -188,52 +206,6 @@ impl RtpRelay {
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    fn set(
-        &mut self,
-        id: MediaId,
-        signalled: RtpSession,
-        now: Instant,
-        out: &mut Vec<RtpNotice>,
-    ) -> Result<(), Cause> {
-        if let Some(session) = find(&mut self.slots, id) {
-            self.alarms.remove(&(session.next_deadline(), id));
-            session.update(signalled, now);
-            self.alarms.insert((session.next_deadline(), id));
-            return Ok(());
-        }
-        let slot = id.slot as usize;
-        // The edge reuses a slot only after its session ended; if it forgot to say so, it ended now.
-        if let Some((stale, _)) = self.slots.get(slot).and_then(Option::as_ref) {
-            self.release(*stale, Cause::Internal, out);
-        }
-        // A table as long as the highest slot: the cap on slots is the cap on sessions.
-        if slot >= self.sessions_max {
-            return Err(Cause::TableFull);
-        }
-        if slot >= self.slots.len() {
-            self.slots.resize_with(slot + 1, || None);
-        }
-        let session = Box::new(Session::new(signalled, self.limits.clone(), now));
-        self.alarms.insert((session.next_deadline(), id));
-        self.slots[slot] = Some((id, session));
-        self.counters.sessions += 1;
-        Ok(())
-    }
-
-    fn release(&mut self, id: MediaId, cause: Cause, out: &mut Vec<RtpNotice>) {
-        let Some(slot) = self.slots.get_mut(id.slot as usize) else {
-            self.counters.strays += 1;
-            return;
-        };
-        let Some((_, session)) = slot.take_if(|(held, _)| *held == id) else {
-            self.counters.strays += 1;
-            return;
-        };
-        self.alarms.remove(&(session.next_deadline(), id));
-        let [access, core] = [Realm::Access, Realm::Core].map(|realm| Box::new(session.totals(realm)));
-        out.push(RtpNotice::Ended { id, cause, access, core });
     }
 }
 

@@ -1,13 +1,13 @@
 //! Many sessions: ids, deadlines, totals; and random events against what must never happen.
 
 use super::*;
-use crate::rtp::{RtpCommand, RtpNotice, RtpRelay};
+use crate::rtp::{RtpNotice, RtpRelay};
 use wire::{Cause, MediaId};
 
 const ID: MediaId = MediaId { slot: 3, generation: 1 };
 
-fn set(id: MediaId) -> RtpCommand {
-    RtpCommand::Set { id, session: Box::new(RtpSession { access: ue(), core: core() }) }
+fn set(relay: &mut RtpRelay, id: MediaId, now: Instant, out: &mut Vec<RtpNotice>) -> Result<(), Cause> {
+    relay.set(id, RtpSession { access: ue(), core: core() }, now, out)
 }
 
 fn give(relay: &mut RtpRelay, id: MediaId, bytes: &[u8], now: Instant, out: &mut Vec<RtpNotice>) -> Verdict {
@@ -22,7 +22,7 @@ fn give(relay: &mut RtpRelay, id: MediaId, bytes: &[u8], now: Instant, out: &mut
 fn a_session_from_start_to_end() {
     let mut relay = RtpRelay::new(Limits::default(), 10);
     let (mut out, now) = (Vec::new(), Instant::from_micros(1));
-    assert_eq!(relay.command(set(ID), now, &mut out), Ok(()));
+    assert_eq!(set(&mut relay, ID, now, &mut out), Ok(()));
     assert_eq!(give(&mut relay, ID, &packet(7, 1), now, &mut out), to_core());
     let source = addr(UE);
     let notice = Notice::Latched { realm: Realm::Access, component: Component::Rtp, source };
@@ -30,10 +30,14 @@ fn a_session_from_start_to_end() {
     out.clear();
     let stale = MediaId { generation: 0, ..ID };
     assert_eq!(give(&mut relay, stale, &packet(7, 2), now, &mut out), dropped(Drop::NotMedia));
-    assert_eq!(relay.command(RtpCommand::Release { id: stale, cause: Cause::Bye }, now, &mut out), Ok(()));
+    relay.release(stale, Cause::Bye, now, &mut out);
     assert_eq!((out.len(), relay.len(), relay.counters().strays), (0, 1, 2));
-    assert_eq!(relay.command(RtpCommand::Release { id: ID, cause: Cause::Bye }, now, &mut out), Ok(()));
-    let [RtpNotice::Ended { id: ID, cause: Cause::Bye, access, core }] = &out[..] else { unreachable!() };
+    let later = now + Duration::from_secs(7);
+    relay.release(ID, Cause::Bye, later, &mut out);
+    let [RtpNotice::Ended { id: ID, cause: Cause::Bye, duration, access, core }] = &out[..] else {
+        unreachable!()
+    };
+    assert_eq!(*duration, Duration::from_secs(7));
     assert_eq!((access.packets, access.octets, core.packets), (1, 172, 0));
     assert_eq!((relay.len(), relay.next_deadline()), (0, None));
     assert_eq!((relay.counters().forwarded, relay.counters().octets), ([1, 0], [172, 0]));
@@ -46,16 +50,15 @@ fn five_thousand_sessions_come_and_go() {
     for generation in 0..3 {
         let now = Instant::from_micros(u64::from(generation) * 1_000);
         for slot in 0..5_000 {
-            assert_eq!(relay.command(set(MediaId { slot, generation }), now, &mut out), Ok(()));
+            assert_eq!(set(&mut relay, MediaId { slot, generation }, now, &mut out), Ok(()));
         }
         let over = MediaId { slot: 5_000, generation };
-        assert_eq!(relay.command(set(over), now, &mut out), Err(Cause::TableFull));
+        assert_eq!(set(&mut relay, over, now, &mut out), Err(Cause::TableFull));
         assert_eq!(relay.len(), 5_000);
         // The last round is left open: slots used again end what was in them.
         if generation != 1 {
             for slot in 0..5_000 {
-                let release = RtpCommand::Release { id: MediaId { slot, generation }, cause: Cause::Bye };
-                assert_eq!(relay.command(release, now, &mut out), Ok(()));
+                relay.release(MediaId { slot, generation }, Cause::Bye, now, &mut out);
             }
             assert_eq!((relay.len(), relay.next_deadline()), (0, None));
         }
@@ -71,8 +74,8 @@ fn deadlines_ring_for_those_who_are_due() {
     let mut out = Vec::new();
     let other = MediaId { slot: 4, generation: 1 };
     let second = |n: u64| Instant::from_micros(n * 1_000_000);
-    assert_eq!(relay.command(set(ID), second(0), &mut out), Ok(()));
-    assert_eq!(relay.command(set(other), second(5), &mut out), Ok(()));
+    assert_eq!(set(&mut relay, ID, second(0), &mut out), Ok(()));
+    assert_eq!(set(&mut relay, other, second(5), &mut out), Ok(()));
     assert_eq!(relay.next_deadline(), Some(second(10)));
     for at in 10..=60 {
         relay.handle_deadline(second(at), &mut out);

@@ -1,0 +1,217 @@
+//! The RTP ports of a shard: handed out when SDP is written, before any socket is open.
+//!
+//! ```text
+//! reserve ─▶ SDP names the port ─▶ MediaCommand::Rtp ─▶ sockets ─▶ MediaCommand::Release
+//!                                                                        │
+//! release ◀─────────── MediaNotice::Rtp(Ended): the sockets are closed ◀─┘
+//! ```
+//! A session that was reserved and never ordered is released at once; one that was ordered, when the relay
+//! says that it ended.
+
+use crate::api::RtpPoint;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use media::rtp::PortPool;
+use wire::{Cause, Instant, MediaId, Random, Realm};
+
+/// The even port of a pair, on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RtpPort {
+    /// What the socket is bound to.
+    pub bound: SocketAddr,
+    /// What the peer is told.
+    pub advertised: SocketAddr,
+}
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `IN IP4`.
+    V4,
+    /// `IN IP6`.
+    V6,
+}
+
+impl Family {
+    /// That of an address.
+    #[must_use]
+    pub const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// Which sessions have which ports.
+#[derive(Debug)]
+pub struct RtpPorts {
+    pools: Vec<(RtpPoint, PortPool)>,
+    /// By the slot of the session: its id, and for each side the pool and the port.
+    held: Vec<Option<(MediaId, [(usize, u16); 2])>>,
+}
+
+impl RtpPorts {
+    /// All ports of `points` are free; a used one rests for `rest`.
+    #[must_use]
+    pub fn new(points: &[RtpPoint], rest: Duration, random: &mut Random) -> Self {
+        let pool = |point: &RtpPoint| (point.clone(), PortPool::new(&point.ports, rest, random));
+        Self { pools: points.iter().map(pool).collect(), held: Vec::new() }
+    }
+
+    /// Takes a pair on both sides for a new session, `[access, core]`, in the wanted families.
+    ///
+    /// # Errors
+    /// `NotAcceptableMedia` where a side has no address of that family, `NoMediaPorts` where all its ports
+    /// are in use; nothing is taken then. `Internal` for an id that has ports already.
+    pub fn reserve(&mut self, id: MediaId, family: [Family; 2], now: Instant) -> Result<[RtpPort; 2], Cause> {
+        if self.ports(id).is_some() {
+            return Err(Cause::Internal);
+        }
+        let slot = id.slot as usize;
+        // A slot is used again only after its session ended; if nobody said so, it ended here.
+        if let Some((stale, _)) = self.held.get(slot).copied().flatten() {
+            self.release(stale, now);
+        }
+        let access = self.take(Realm::Access, family[0], now)?;
+        let core = match self.take(Realm::Core, family[1], now) {
+            Ok(core) => core,
+            Err(cause) => {
+                self.pools[access.0].1.give_back(access.1);
+                return Err(cause);
+            }
+        };
+        if self.held.len() <= slot {
+            self.held.resize(slot + 1, None);
+        }
+        self.held[slot] = Some((id, [access, core]));
+        self.ports(id).ok_or(Cause::Internal)
+    }
+
+    /// The ports of a session, `[access, core]`.
+    #[must_use]
+    pub fn ports(&self, id: MediaId) -> Option<[RtpPort; 2]> {
+        let (_, sides) =
+            self.held.get(id.slot as usize).copied().flatten().filter(|(held, _)| *held == id)?;
+        Some(sides.map(|(pool, port)| {
+            let point = &self.pools[pool].0;
+            let at = |ip| SocketAddr::new(ip, port);
+            RtpPort { bound: at(point.bound), advertised: at(point.advertised) }
+        }))
+    }
+
+    /// Gives the ports of a session back; they rest before they are used again.
+    pub fn release(&mut self, id: MediaId, now: Instant) {
+        let place =
+            self.held.get_mut(id.slot as usize).and_then(|place| place.take_if(|(held, _)| *held == id));
+        for (pool, port) in place.into_iter().flat_map(|(_, sides)| sides) {
+            self.pools[pool].1.release(port, now);
+        }
+    }
+
+    /// Whether RTP of this family is relayed on a side.
+    #[must_use]
+    pub fn serves(&self, realm: Realm, family: Family) -> bool {
+        self.pools.iter().any(|(point, _)| is_of(point, realm, family))
+    }
+
+    /// Pairs of a side: in use, and not in use.
+    #[must_use]
+    pub fn counts(&self, realm: Realm) -> [u64; 2] {
+        let of_side = self.pools.iter().filter(|(point, _)| point.realm == realm);
+        of_side.fold([0, 0], |[used, unused], (_, pool)| {
+            [used + pool.in_use() as u64, unused + pool.unused() as u64]
+        })
+    }
+
+    /// Requests of a side that found no pair.
+    #[must_use]
+    pub fn exhausted(&self, realm: Realm) -> u64 {
+        self.pools.iter().filter(|(point, _)| point.realm == realm).map(|(_, pool)| pool.exhausted()).sum()
+    }
+
+    fn take(&mut self, realm: Realm, family: Family, now: Instant) -> Result<(usize, u16), Cause> {
+        let mut cause = Cause::NotAcceptableMedia;
+        for (at, (point, pool)) in self.pools.iter_mut().enumerate() {
+            if is_of(point, realm, family) {
+                cause = Cause::NoMediaPorts;
+                if let Some(port) = pool.allocate(now) {
+                    return Ok((at, port));
+                }
+            }
+        }
+        Err(cause)
+    }
+}
+
+fn is_of(point: &RtpPoint, realm: Realm, family: Family) -> bool {
+    point.realm == realm && Family::of(point.bound) == family
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const REST: Duration = Duration::from_secs(10);
+    const V4: [Family; 2] = [Family::V4, Family::V4];
+
+    fn ports() -> RtpPorts {
+        let point = |realm, bound: &str, ports| RtpPoint {
+            realm,
+            bound: bound.parse().unwrap(),
+            advertised: bound.replace("10.", "192.").parse().unwrap(),
+            ports,
+        };
+        let points = [
+            point(Realm::Access, "10.0.0.1", 10_000..=10_003),
+            point(Realm::Access, "2001:db8::1", 10_000..=10_001),
+            point(Realm::Core, "10.1.0.1", 20_000..=20_009),
+        ];
+        RtpPorts::new(&points, REST, &mut Random::from_u64(1))
+    }
+
+    fn id(slot: u32) -> MediaId {
+        MediaId { slot, generation: 7 }
+    }
+
+    #[test]
+    fn a_session_has_a_pair_on_each_side_and_gives_both_back() {
+        let mut ports = ports();
+        let now = Instant::from_micros(1);
+        let [access, core] = ports.reserve(id(0), V4, now).unwrap();
+        assert_eq!(
+            (access.bound.ip(), core.bound.ip()),
+            ("10.0.0.1".parse().unwrap(), "10.1.0.1".parse().unwrap())
+        );
+        assert_eq!(access.advertised, SocketAddr::new("192.0.0.1".parse().unwrap(), access.bound.port()));
+        assert_eq!(access.bound.port() % 2, 0);
+        assert_eq!(ports.ports(id(0)), Some([access, core]));
+        assert_eq!(ports.ports(MediaId { generation: 8, ..id(0) }), None);
+        assert_eq!(ports.reserve(id(0), V4, now), Err(Cause::Internal), "it has some");
+        ports.release(MediaId { generation: 6, ..id(0) }, now);
+        assert_eq!((ports.counts(Realm::Access), ports.counts(Realm::Core)), ([1, 2], [1, 4]));
+        ports.release(id(0), now);
+        ports.release(id(0), now);
+        assert_eq!((ports.counts(Realm::Access), ports.counts(Realm::Core)), ([0, 3], [0, 5]));
+    }
+
+    #[test]
+    fn what_cannot_be_had_takes_nothing() {
+        let mut ports = ports();
+        let now = Instant::from_micros(1);
+        let wide = [Family::V6, Family::V4];
+        ports.reserve(id(0), wide, now).unwrap();
+        assert_eq!(ports.reserve(id(1), wide, now), Err(Cause::NoMediaPorts));
+        assert_eq!(ports.reserve(id(1), [Family::V4, Family::V6], now), Err(Cause::NotAcceptableMedia));
+        assert!(ports.serves(Realm::Access, Family::V6) && !ports.serves(Realm::Core, Family::V6));
+        assert_eq!((ports.counts(Realm::Access), ports.counts(Realm::Core)), ([1, 2], [1, 4]));
+        assert_eq!((ports.exhausted(Realm::Access), ports.exhausted(Realm::Core)), (1, 0));
+        ports.release(id(0), now);
+        assert_eq!(ports.reserve(id(1), wide, now), Err(Cause::NoMediaPorts), "it rests");
+        assert!(ports.reserve(id(1), wide, now + REST).is_ok());
+        let next = MediaId { generation: 8, ..id(1) };
+        assert!(ports.reserve(next, V4, now + REST).is_ok(), "whoever had the slot has ended");
+        assert_eq!(ports.counts(Realm::Core), [1, 4]);
+    }
+}
