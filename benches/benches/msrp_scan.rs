@@ -10,7 +10,7 @@ use media::command::{MediaCommand, MsrpSession, MsrpSide, Opening};
 use media::relay::{self, MsrpRelay};
 use msrp::{Event, Reader, Scan};
 use std::hint::black_box;
-use wire::{Instant, MediaId, Realm, StreamId};
+use wire::{Instant, MediaId, Realm, StreamId, Transport};
 
 const MEGABYTE: usize = 1_000_000;
 
@@ -110,6 +110,7 @@ fn relay() -> MsrpRelay {
         remote_path: Some(remote.into()),
         opening: Opening::Listen,
         expect_source: None,
+        ..MsrpSide::default()
     };
     let session = MsrpSession {
         id: MediaId { slot: 1, generation: 0 },
@@ -117,12 +118,21 @@ fn relay() -> MsrpRelay {
         core: side(TO_CORE, "msrp://198.51.100.1:7654/hwK3zBbqenxBFB;tcp"),
         idle_max: Duration::from_secs(600),
         message_bytes_max: u64::MAX,
+        content: [None, None],
     };
     let mut event = |event| relay.handle(event, Instant::ZERO, &mut out);
     event(relay::Event::Command(MediaCommand::Msrp(Box::new(session))));
     for (conn, realm, bytes) in [(UE, Realm::Access, BIND_UE), (CORE, Realm::Core, BIND_CORE)] {
         let address = SocketAddr::from(([192, 0, 2, 1], 2855));
-        event(relay::Event::Opened { conn, realm, local: address, peer: address, dialled_for: None });
+        event(relay::Event::Opened {
+            conn,
+            realm,
+            transport: Transport::Tcp,
+            local: address,
+            peer: address,
+            dialled_for: None,
+            certificate: None,
+        });
         event(relay::Event::Bytes { conn, bytes });
     }
     relay

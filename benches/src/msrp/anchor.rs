@@ -87,15 +87,18 @@ impl Anchors {
                 remote_path: Some(ue_path(self.access, number).into()),
                 opening: Opening::Listen,
                 expect_source: Some(Ipv4Addr::LOCALHOST.into()),
+                ..MsrpSide::default()
             },
             core: MsrpSide {
                 local_path: format!("msrp://{core}/ue{number};tcp").into(),
                 remote_path: Some(core_path(self.core, number).into()),
                 opening: Opening::Dial { transport: Transport::Tcp, peer: self.core },
                 expect_source: None,
+                ..MsrpSide::default()
             },
             idle_max: Duration::from_secs(3_600),
             message_bytes_max: u64::MAX,
+            content: [None, None],
         }
     }
 }

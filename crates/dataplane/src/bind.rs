@@ -126,7 +126,13 @@ fn bind_msrp(config: &Config, realm: Realm, i: usize, shards: &mut [ShardSockets
         };
         let transport = listener.transport;
         shard.listeners.push(Listener { socket, protocol: Protocol::Msrp, realm, transport, bound });
-        shard.msrp.push(MsrpPoint { realm, transport, advertised: SocketAddr::new(ip, bound.port()) });
+        shard.msrp.push(MsrpPoint {
+            realm,
+            transport,
+            advertised: SocketAddr::new(ip, bound.port()),
+            websocket: false,
+            fingerprint: None,
+        });
     }
     Ok(())
 }

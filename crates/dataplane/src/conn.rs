@@ -4,6 +4,7 @@ use crate::bind::Protocol;
 use crate::quota::Permit;
 use crate::tls::Session;
 use core::net::SocketAddr;
+use media::relay::Trust;
 use rustix::event::epoll::EventFlags;
 use rustix::fd::OwnedFd;
 use wire::{Instant, MediaId, Realm, StreamId, Transport};
@@ -23,8 +24,8 @@ pub(crate) enum OpenedBy {
     Peer,
     /// By us, because signalling named a peer.
     Hop,
-    /// By us, for a media session.
-    Media(MediaId),
+    /// By us, for a media session, with that trust in its certificate.
+    Media(MediaId, Trust),
 }
 
 /// ```text

@@ -284,7 +284,7 @@ fn supervise<M: Machines>(node: &NodeParts<M>, shard: ShardId, sockets: ShardSoc
 fn run_shard<M: Machines>(
     node: &NodeParts<M>,
     shard: ShardId,
-    (sip, msrp, rtp): (Vec<edge::api::SipPoint>, Vec<edge::api::MsrpPoint>, Vec<edge::api::RtpPoint>),
+    (sip, mut msrp, rtp): (Vec<edge::api::SipPoint>, Vec<edge::api::MsrpPoint>, Vec<edge::api::RtpPoint>),
     datagrams: &[DatagramSocket],
     listeners: &Arc<Vec<Listener>>,
     letters: &Letters,
@@ -296,6 +296,10 @@ fn run_shard<M: Machines>(
         .iter()
         .map(|d| Ok(DatagramSocket { socket: d.socket.try_clone()?, realm: d.realm }))
         .collect::<io::Result<Vec<_>>>()?;
+    let fingerprints = material.fingerprints();
+    for point in msrp.iter_mut().filter(|point| point.transport == Transport::Tls) {
+        point.fingerprint = fingerprints[point.realm as usize];
+    }
     let context =
         ShardContext { shard, sip, msrp, rtp, token_key: node.token_key, seed: token_key::random()? };
     let (edge, relay) = node.machines.build(&config, context);

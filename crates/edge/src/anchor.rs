@@ -377,13 +377,13 @@ fn session(
         local_path: answered.map(|a| a.local_path.clone()).unwrap_or_default(),
         remote_path: Some(offered.said.path.clone()),
         opening: Opening::Listen,
-        expect_source: None,
+        ..MsrpSide::default()
     };
     let answerer = MsrpSide {
         local_path: offered.local_path.clone(),
         remote_path: answered.map(|a| a.said.path.clone()),
         opening: Opening::Listen,
-        expect_source: None,
+        ..MsrpSide::default()
     };
     let (mut access, mut core) = match by {
         Realm::Access => (offerer, answerer),
@@ -404,7 +404,14 @@ fn session(
         Some(peer) if !listens => core.opening = Opening::Dial { transport, peer },
         _ => core.expect_source = peer.map(|p| p.ip()),
     }
-    MsrpSession { id, access, core, idle_max: terms.idle_max, message_bytes_max: terms.message_bytes_max }
+    MsrpSession {
+        id,
+        access,
+        core,
+        idle_max: terms.idle_max,
+        message_bytes_max: terms.message_bytes_max,
+        content: [None, None],
+    }
 }
 
 /// Writes the new length of the part, where it has one, in octets. The body's own is fitted when the

@@ -13,7 +13,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use media::command::{MediaCommand, MediaNotice};
 use std::sync::Arc;
-use wire::{Cause, NetAction, NetEvent, PrefixSet, Realm, ShardId, SocketId, Transport};
+use wire::{Cause, Fingerprint, NetAction, NetEvent, PrefixSet, Realm, ShardId, SocketId, Transport};
 
 /// What happened outside.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub enum Event<'a> {
     },
     /// The configuration was replaced.
     Config(Arc<Config>),
+    /// The certificates were replaced: what is shown under TLS, by realm.
+    Certificates([Option<Fingerprint>; 2]),
     /// The blacklist was replaced: its sources are turned away, and what they have here ends (R10).
     Blacklist(Arc<PrefixSet>),
     /// Refuse new registrations and new initial requests from here on; serve the rest.
@@ -182,6 +184,10 @@ pub struct MsrpPoint {
     pub transport: Transport,
     /// What peers are told in SDP: an address, not a name, for the `c=` line.
     pub advertised: SocketAddr,
+    /// Whether MSRP is carried in WebSocket messages there (RFC 7977).
+    pub websocket: bool,
+    /// Of the certificate that is shown there, under TLS.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// An address this shard relays RTP on, with the ports that are its own.

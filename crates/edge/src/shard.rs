@@ -124,6 +124,7 @@ impl Edge {
             }
             Event::Media(notice) => self.on_media(&notice, now, out),
             Event::Config(config) => self.configure(config),
+            Event::Certificates(shown) => self.on_certificates(shown),
             Event::Blacklist(set) => self.on_blacklist(set, now),
             Event::Drain => self.draining = true,
         }
@@ -140,6 +141,16 @@ impl Edge {
                 self.on_unreachable(realm, transport, peer, now, out);
             }
             NetEvent::Datagram { socket, source, bytes } => self.on_datagram(socket, source, bytes, now, out),
+        }
+    }
+
+    /// What SDP announces from here on; media that is agreed keeps what was announced then.
+    fn on_certificates(&mut self, [access, core]: [Option<wire::Fingerprint>; 2]) {
+        for point in self.context.msrp.iter_mut().filter(|point| point.transport == wire::Transport::Tls) {
+            point.fingerprint = match point.realm {
+                wire::Realm::Access => access,
+                wire::Realm::Core => core,
+            };
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::sync::Arc;
-use wire::{Cause, MediaId, Realm, Transport};
+use wire::{Cause, Fingerprint, MediaId, Realm, Transport};
 
 /// What the edge orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub struct MsrpSession {
     pub idle_max: Duration,
     /// Bytes of one message, summed over its chunks, before 413; `u64::MAX` for no limit.
     pub message_bytes_max: u64,
+    /// What a side may send, by the side; `None` where nothing is asked of it.
+    pub content: [Option<Arc<ContentRules>>; 2],
 }
 
 impl MsrpSession {
@@ -125,7 +127,7 @@ impl MsrpSession {
 ///
 /// `local_path` is the one URI we wrote into the SDP that went to this side. Requests from this side
 /// carry it as To-Path; requests to this side carry it as From-Path (R73).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MsrpSide {
     /// Our URI towards this side, for example `msrp://192.0.2.7:2855/hwK3zBbqenxBFB;tcp`; empty while the
     /// far end, whose session-id it bears, is unknown.
@@ -137,12 +139,44 @@ pub struct MsrpSide {
     pub opening: Opening,
     /// The only address a connection of this side may come from (R77); `None` accepts any.
     pub expect_source: Option<IpAddr>,
+    /// The certificates that the peer announced (RFC 8122): its connection must show one of them. Empty: it
+    /// announced none; who connects to us is not asked then, and whom we dial is checked by authority.
+    pub fingerprints: Vec<Fingerprint>,
+    /// How strictly the peer's From-Path is compared.
+    pub matching: Matching,
+    /// The relay that the peer put before itself in its path, where that is us (RFC 4976): it opens
+    /// To-Path in what the peer sends, and answers to the peer come from it.
+    pub relay_uri: Option<Bytes>,
+}
+
+/// How the From-Path of a peer is compared with the path it signalled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Matching {
+    /// URI for URI (RFC 4975 §6.1).
+    #[default]
+    Uri,
+    /// By the session-id alone: there may be a middlebox that changes addresses in one place and not in the
+    /// other (RFC 6714 §4, sessmatch).
+    SessionId,
+}
+
+/// What one side of a session may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentRules {
+    /// Media types, in lower case and without parameters; `type/*` stands for all of a type, and an empty
+    /// list for everything. Else 415.
+    pub types: Vec<Box<[u8]>>,
+    /// Bytes of one message before 413; `u64::MAX` for no limit of its own.
+    pub message_bytes_max: u64,
+    /// Ends of file names, in lower case, that are refused with 403.
+    pub suffixes_blocked: Vec<Box<[u8]>>,
 }
 
 /// Who opens the connection of one side (RFC 6135).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Opening {
     /// The peer connects to our listener.
+    #[default]
     Listen,
     /// We connect to the peer as soon as both sides are known.
     Dial {

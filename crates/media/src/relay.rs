@@ -25,16 +25,17 @@ mod ends;
 mod out;
 mod session;
 mod timers;
+mod trust;
 
-pub use api::{Action, Event, Limits, Outbox, Reason, Segment};
+pub use api::{Action, Event, Limits, Outbox, Reason, Segment, Trust};
 pub use counters::Counters;
 
 use crate::command::MediaCommand;
-use conn::Conns;
+use conn::{Conn, Conns};
 use session::Sessions;
 use std::collections::VecDeque;
 use timers::Timers;
-use wire::{Cause, Instant, StreamId};
+use wire::{Cause, Instant, StreamId, Transport};
 
 /// All sessions and MSRP connections of one shard.
 #[derive(Debug)]
@@ -71,14 +72,19 @@ impl MsrpRelay {
     /// Takes one event in.
     pub fn handle(&mut self, event: Event<'_>, now: Instant, out: &mut Outbox) {
         match event {
-            Event::Opened { conn, realm, local: _, peer, dialled_for } => {
-                self.on_opened(conn, realm, peer, dialled_for, now, out);
+            Event::Opened { conn: id, realm, transport, local: _, peer, dialled_for, certificate } => {
+                let mut conn = Conn::new(realm, peer, now, &self.limits);
+                conn.secure = transport == Transport::Tls;
+                conn.certificate = certificate.map(|shown| Box::new(shown.clone()));
+                self.on_opened(id, conn, dialled_for, now, out);
             }
             Event::Bytes { conn, bytes } => self.on_bytes(conn, bytes, now, out),
             Event::Queued { conn, bytes } => self.on_queued(conn, bytes, now, out),
             Event::Drained { conn } => self.on_drained(conn),
             Event::Closed { conn } => self.on_closed(conn, now, out),
-            Event::DialFailed { id, realm } => self.on_dial_failed(id, realm, now, out),
+            Event::DialFailed { id, realm } => {
+                self.on_dial_failed(id, realm, Cause::MsrpPeerGone, now, out);
+            }
             Event::Command(MediaCommand::Msrp(session)) => self.on_session(*session, now, out),
             // RTP has a relay of its own.
             Event::Command(MediaCommand::Rtp(_)) => {}

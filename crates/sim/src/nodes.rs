@@ -8,7 +8,7 @@ use lab::node::{LabOutbox, Node as LabNode};
 use media::command::{MediaCommand, MediaNotice};
 use media::relay::{self, MsrpRelay};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use wire::{Instant, MediaId, NetAction, NetEvent, Realm, Span, StreamId};
+use wire::{Instant, MediaId, NetAction, NetEvent, Realm, Span, StreamId, Transport};
 
 /// A lab machine (core or UE) on the network.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub struct EdgeNode {
     /// Endpoints to dial from, by realm.
     dial_from: [usize; 2],
     relayed: BTreeSet<StreamId>,
-    tickets: BTreeMap<u64, (MediaId, Realm)>,
+    tickets: BTreeMap<u64, (MediaId, Realm, Transport)>,
     tickets_given: u64,
     queue_low_bytes: usize,
     queued: BTreeMap<StreamId, usize>,
@@ -163,9 +163,9 @@ impl EdgeNode {
                     *queued += bytes.len();
                     waiting.push((conn, *queued));
                 }
-                relay::Action::Dial { id, realm, transport, peer } => {
+                relay::Action::Dial { id, realm, transport, peer, trust: _ } => {
                     self.tickets_given += 1;
-                    self.tickets.insert(self.tickets_given, (id, realm));
+                    self.tickets.insert(self.tickets_given, (id, realm, transport));
                     let endpoint = self.dial_from[usize::from(realm == Realm::Core)];
                     let ticket = self.tickets_given;
                     out.actions.push(NodeAction::Dial { ticket, endpoint, transport, peer });
@@ -191,12 +191,20 @@ impl EdgeNode {
     }
 
     fn opened(&mut self, event: NetEvent<'_>, now: Instant, out: &mut NodeOutbox) -> bool {
-        let NetEvent::StreamOpened { stream, realm, local, peer, .. } = event else { return false };
+        let NetEvent::StreamOpened { stream, realm, transport, local, peer } = event else { return false };
         if !self.msrp_at.contains(&local) {
             return false;
         }
         self.relayed.insert(stream);
-        let opened = relay::Event::Opened { conn: stream, realm, local, peer, dialled_for: None };
+        let opened = relay::Event::Opened {
+            conn: stream,
+            realm,
+            transport,
+            local,
+            peer,
+            dialled_for: None,
+            certificate: None,
+        };
         self.tell_relay(opened, now, out);
         true
     }
@@ -218,18 +226,23 @@ impl Node for EdgeNode {
                 }
             }
             NodeEvent::Dialled { ticket, stream, local, peer } => {
-                if let Some((id, realm)) = self.tickets.remove(&ticket) {
+                if let Some((id, realm, transport)) = self.tickets.remove(&ticket) {
                     self.relayed.insert(stream);
                     let dialled_for = Some(id);
-                    self.tell_relay(
-                        relay::Event::Opened { conn: stream, realm, local, peer, dialled_for },
-                        now,
-                        out,
-                    );
+                    let opened = relay::Event::Opened {
+                        conn: stream,
+                        realm,
+                        transport,
+                        local,
+                        peer,
+                        dialled_for,
+                        certificate: None,
+                    };
+                    self.tell_relay(opened, now, out);
                 }
             }
             NodeEvent::DialFailed { ticket } => {
-                if let Some((id, realm)) = self.tickets.remove(&ticket) {
+                if let Some((id, realm, _)) = self.tickets.remove(&ticket) {
                     self.tell_relay(relay::Event::DialFailed { id, realm }, now, out);
                 }
             }

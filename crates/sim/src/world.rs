@@ -270,7 +270,13 @@ fn attach_edge(network: &mut Network, seed: u64, weather: Weather, config: Confi
         sip: sip.collect(),
         msrp: msrp
             .clone()
-            .map(|(realm, transport, _, advertised, _)| MsrpPoint { realm, transport, advertised })
+            .map(|(realm, transport, _, advertised, _)| MsrpPoint {
+                realm,
+                transport,
+                advertised,
+                websocket: false,
+                fingerprint: None,
+            })
             .collect(),
         rtp: Vec::new(),
         token_key: [9; 32],

@@ -216,6 +216,8 @@ causes! {
     MsrpAlreadyBound = "msrp_already_bound", 506, Peer, "session is bound to another connection";
     /// The connection comes from an address that was not signalled (R77).
     MsrpWrongSource = "msrp_wrong_source", 481, Peer, "connection from an address that was not signalled";
+    /// The connection shows no certificate that was announced in SDP (RFC 8122).
+    MsrpBadCertificate = "msrp_bad_certificate", 403, Peer, "certificate does not match the announced fingerprint";
     /// The peer of the session is gone or cannot be reached.
     MsrpPeerGone = "msrp_peer_gone", 408, Network, "MSRP peer unreachable";
     /// The MSRP head is too long.

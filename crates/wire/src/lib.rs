@@ -7,6 +7,7 @@
 pub mod bytes_class;
 pub mod cause;
 pub mod edit;
+pub mod fingerprint;
 pub mod ids;
 pub mod names;
 pub mod net;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use cause::Cause;
 pub use edit::EditList;
+pub use fingerprint::{CertificateDigests, Fingerprint, FingerprintText, HashFunction};
 pub use ids::{BindingId, DialogId, ExchangeId, MediaId, ShardId, SlotId, SocketId, StreamId};
 pub use names::NameTable;
 pub use net::{CloseReason, Hop, NetAction, NetEvent, Realm, Transport};

@@ -5,6 +5,7 @@ use crate::bind::{Protocol, connect};
 use crate::conn::{Conn, Kind, OpenedBy, Queue, Stage};
 use crate::tls::Session;
 use core::net::{IpAddr, SocketAddr};
+use media::relay::Trust;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -35,7 +36,7 @@ impl Io {
         // Chat is bound by wake-ups, not by bytes: nothing may wait for more to come.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
         let tls = match transport {
-            Transport::Tls => Some(self.serve_tls(realm).ok_or(Refusal::Failed)?),
+            Transport::Tls => Some(self.serve_tls(realm, protocol).ok_or(Refusal::Failed)?),
             _ => None,
         };
         let kind = Kind { protocol, realm, transport, opened_by: OpenedBy::Peer };
@@ -77,8 +78,8 @@ impl Io {
         Ok(())
     }
 
-    fn serve_tls(&self, realm: Realm) -> Option<Box<Session>> {
-        Session::server(self.material.server(realm)?).ok().map(Box::new)
+    fn serve_tls(&self, realm: Realm, protocol: Protocol) -> Option<Box<Session>> {
+        Session::server(self.material.server(realm, protocol)?).ok().map(Box::new)
     }
 
     /// Opens a connection; `Opened`, or `Unreachable` / `DialFailed`, is heard later.
@@ -98,12 +99,16 @@ impl Io {
         let permit = self.quota.admit(None, self.config.limits.connections_max, 0);
         let permit = permit.inspect_err(|why| self.counters.refuse(*why)).ok()?;
         let (protocol, buffer_bytes) = match opened_by {
-            OpenedBy::Media(_) => (Protocol::Msrp, self.config.msrp.socket_buffer_bytes),
+            OpenedBy::Media(..) => (Protocol::Msrp, self.config.msrp.socket_buffer_bytes),
             _ => (Protocol::Sip, 0),
         };
         let tls = match hop.transport {
             Transport::Tls => {
-                let (config, name) = self.material.client(hop.realm, hop.peer.ip())?;
+                let trust = match opened_by {
+                    OpenedBy::Media(_, trust) => trust,
+                    _ => Trust::Authority,
+                };
+                let (config, name) = self.material.client(hop.realm, hop.peer.ip(), trust)?;
                 Some(Box::new(Session::client(config, name).ok()?))
             }
             _ => None,
@@ -156,7 +161,7 @@ impl Io {
     pub(super) fn dial_failed(&mut self, hop: Hop, opened_by: OpenedBy) {
         self.counters.on_dial_failed(hop.realm);
         match opened_by {
-            OpenedBy::Media(id) => self.heard.push_back(Heard::DialFailed { id, realm: hop.realm }),
+            OpenedBy::Media(id, _) => self.heard.push_back(Heard::DialFailed { id, realm: hop.realm }),
             _ => self.heard.push_back(Heard::Unreachable(hop)),
         }
     }

@@ -87,8 +87,8 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                         self.forward::<PARTS_MANY>(conn, segments, &out, input);
                     }
                 }
-                relay::Action::Dial { id, realm, transport, peer } => {
-                    self.io.dial(PoolHop { realm, transport, peer }, OpenedBy::Media(id));
+                relay::Action::Dial { id, realm, transport, peer, trust } => {
+                    self.io.dial(PoolHop { realm, transport, peer }, OpenedBy::Media(id, trust));
                 }
                 relay::Action::Close { conn } => self.io.close(conn, CloseReason::Local),
                 relay::Action::PauseReading { conn } => self.io.set_paused(conn, true),

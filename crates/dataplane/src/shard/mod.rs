@@ -303,6 +303,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     self.tell_edge(Event::Handover { realm, transport, source, bytes: &bytes });
                 }
                 Mail::Config(config, material) => {
+                    self.tell_edge(Event::Certificates(material.fingerprints()));
                     self.io.config = Arc::clone(&config);
                     self.io.material = material;
                     self.records = Records::new(config.log.repeats_per_second_max);
@@ -463,10 +464,19 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             })),
             Protocol::Msrp => {
                 let dialled_for = match kind.opened_by {
-                    crate::conn::OpenedBy::Media(media) => Some(media),
+                    crate::conn::OpenedBy::Media(media, _) => Some(media),
                     _ => None,
                 };
-                let opened = relay::Event::Opened { conn: id, realm: kind.realm, local, peer, dialled_for };
+                let certificate = conn.tls.as_ref().and_then(|tls| tls.peer_certificate());
+                let opened = relay::Event::Opened {
+                    conn: id,
+                    realm: kind.realm,
+                    transport: kind.transport,
+                    local,
+                    peer,
+                    dialled_for,
+                    certificate: certificate.as_ref(),
+                };
                 self.tell_relay(opened, &[]);
             }
         }

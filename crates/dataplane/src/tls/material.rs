@@ -1,21 +1,19 @@
 //! Certificates, keys and trust, loaded from the files that the configuration names.
 
 use super::crypto_provider;
+use super::trust::{Announced, Trust, fingerprint};
+use crate::bind::Protocol;
 use crate::error::TlsError;
 use config::{Config, TlsVersion};
 use core::net::IpAddr;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::verify_server_name;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, client::danger::ServerCertVerified,
-    client::danger::ServerCertVerifier,
-};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::path::Path;
 use std::sync::Arc;
-use wire::Realm;
+use wire::{Fingerprint, HashFunction, Realm};
 
 /// The TLS side of a configuration; replaced as a whole by a reload.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +25,13 @@ pub struct Material {
 #[derive(Clone, Debug, Default)]
 struct RealmMaterial {
     server: Option<Arc<ServerConfig>>,
+    /// For media: asks for a certificate.
+    media_server: Option<Arc<ServerConfig>>,
     client: Option<Arc<ClientConfig>>,
+    /// For media whose certificate SDP announced.
+    media_client: Option<Arc<ClientConfig>>,
+    /// Of the certificate that both show.
+    fingerprint: Option<Fingerprint>,
     /// Instead of the address of the peer.
     server_name: Option<ServerName<'static>>,
 }
@@ -42,8 +46,18 @@ impl Material {
     }
 
     /// How we answer as a server.
-    pub(crate) fn server(&self, realm: Realm) -> Option<Arc<ServerConfig>> {
-        self.realm(realm).server.clone()
+    pub(crate) fn server(&self, realm: Realm, protocol: Protocol) -> Option<Arc<ServerConfig>> {
+        let realm = self.realm(realm);
+        match protocol {
+            Protocol::Sip => realm.server.clone(),
+            Protocol::Msrp => realm.media_server.clone(),
+        }
+    }
+
+    /// What SDP announces of the certificate we show, by realm.
+    #[must_use]
+    pub fn fingerprints(&self) -> [Option<Fingerprint>; 2] {
+        [self.access.fingerprint, self.core.fingerprint]
     }
 
     /// How we call `peer`, and whom we expect there.
@@ -51,10 +65,15 @@ impl Material {
         &self,
         realm: Realm,
         peer: IpAddr,
+        trust: media::relay::Trust,
     ) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
         let realm = self.realm(realm);
         let name = realm.server_name.clone().unwrap_or_else(|| ServerName::IpAddress(peer.into()));
-        realm.client.clone().map(|client| (client, name))
+        let client = match trust {
+            media::relay::Trust::Authority => &realm.client,
+            media::relay::Trust::Fingerprint => &realm.media_client,
+        };
+        client.clone().map(|client| (client, name))
     }
 
     fn realm(&self, realm: Realm) -> &RealmMaterial {
@@ -79,16 +98,38 @@ fn load(config: &Config, realm: Realm) -> Result<RealmMaterial, TlsError> {
     let key = PrivateKeyDer::from_pem_file(&tls.key)
         .map_err(|e| fault("key", format!("no usable private key in {}: {e}", tls.key.display())))?;
 
+    let unfit = |e: rustls::Error| fault("certificate", format!("certificate and key do not serve: {e}"));
     let mut server = ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(versions)
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain.clone(), key.clone_key()))
-        .map_err(|e| fault("certificate", format!("certificate and key do not serve: {e}")))?;
+        .map_err(unfit)?;
     // TLS 1.2 tickets cut a handshake from 87 to 15 µs. TLS 1.3 resumption saves no server time with
     // P-256, so one ticket (and not two) is enough for clients that want one.
     server.send_tls13_tickets = 1;
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.ticketer = rustls::crypto::ring::Ticketer::new()
         .map_err(|e| fault("certificate", format!("no ticket keys: {e}")))?;
+    let mut media_server = ServerConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(versions)
+        .and_then(|builder| {
+            let asking = builder.with_client_cert_verifier(Arc::new(Announced));
+            asking.with_single_cert(chain.clone(), key.clone_key())
+        })
+        .map_err(unfit)?;
+    media_server.send_tls13_tickets = server.send_tls13_tickets;
+    media_server.session_storage = Arc::clone(&server.session_storage);
+    // A ticket holds the certificate of the UE, and is sealed by a key of its own.
+    media_server.ticketer = rustls::crypto::ring::Ticketer::new()
+        .map_err(|e| fault("certificate", format!("no ticket keys: {e}")))?;
+
+    let fingerprint = chain.first().and_then(|leaf| fingerprint(leaf, HashFunction::Sha256));
+    let media_client = ClientConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(versions)
+        .and_then(|builder| {
+            let believing = builder.dangerous().with_custom_certificate_verifier(Arc::new(Announced));
+            believing.with_client_auth_cert(chain.clone(), key.clone_key())
+        })
+        .map_err(unfit)?;
 
     let client = match &tls.ca {
         None => None,
@@ -103,7 +144,7 @@ fn load(config: &Config, realm: Realm) -> Result<RealmMaterial, TlsError> {
                         .with_custom_certificate_verifier(Arc::new(trust))
                         .with_client_auth_cert(chain, key)
                 })
-                .map_err(|e| fault("certificate", format!("certificate and key do not serve: {e}")))?;
+                .map_err(unfit)?;
             Some(Arc::new(client))
         }
     };
@@ -114,10 +155,17 @@ fn load(config: &Config, realm: Realm) -> Result<RealmMaterial, TlsError> {
                 .map_err(|e| fault("verify_server_name", format!("not a server name: {e}")))?,
         ),
     };
-    Ok(RealmMaterial { server: Some(Arc::new(server)), client, server_name })
+    Ok(RealmMaterial {
+        server: Some(Arc::new(server)),
+        media_server: Some(Arc::new(media_server)),
+        client,
+        media_client: Some(Arc::new(media_client)),
+        fingerprint,
+        server_name,
+    })
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unusable =
         |e: rustls_pki_types::pem::Error| format!("no usable certificate in {}: {e}", path.display());
     let chain: Vec<_> =
@@ -144,71 +192,4 @@ fn foreign_name(config: &Config, realm: Realm) -> Option<TlsError> {
         key: format!("realm.{}.tls.certificate", realm.label()),
         message: format!("the certificate does not bear `realm.{}.host` \"{host}\"", realm.label()),
     })
-}
-
-/// Whom we believe: whatever the authorities of the file signed, and the very certificates in the file.
-///
-/// The second serves a core with a self-signed certificate: pinning it is stricter than any authority.
-#[derive(Debug)]
-struct Trust {
-    authorities: Option<Arc<WebPkiServerVerifier>>,
-    pinned: Vec<CertificateDer<'static>>,
-}
-
-impl Trust {
-    fn read(path: &Path) -> Result<Self, String> {
-        let pinned = read_chain(path)?;
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(pinned.iter().cloned());
-        let authorities = (!roots.is_empty())
-            .then(|| WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crypto_provider()).build())
-            .transpose()
-            .map_err(|e| format!("authorities of {} cannot be used: {e}", path.display()))?;
-        Ok(Self { authorities, pinned })
-    }
-}
-
-impl ServerCertVerifier for Trust {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.pinned.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        match &self.authorities {
-            Some(verifier) => {
-                verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            None => Err(rustls::CertificateError::UnknownIssuer.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &crypto_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &crypto_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        crypto_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

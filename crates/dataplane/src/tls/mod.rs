@@ -2,6 +2,7 @@
 
 mod material;
 mod session;
+mod trust;
 
 pub use material::{Material, foreign_names};
 pub(crate) use session::Session;

@@ -8,6 +8,7 @@
 //! rustls' unbuffered connections own neither an input nor an output buffer; an idle one costs its
 //! keys and little more. The shard lends its large buffers for the time of a call.
 
+use super::trust::digests;
 use core::ops::DerefMut;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -18,6 +19,7 @@ use rustls::unbuffered::{
 use rustls::{ClientConfig, Error, ProtocolVersion, ServerConfig};
 use rustls_pki_types::ServerName;
 use std::sync::Arc;
+use wire::CertificateDigests;
 
 /// A TLS connection, of either side.
 pub(crate) struct Session {
@@ -74,6 +76,15 @@ impl Session {
             Side::Server(connection) => connection.protocol_version(),
             Side::Client(connection) => connection.protocol_version(),
         }
+    }
+
+    /// What the far end showed of itself; `None` before the handshake is done, or if it showed nothing.
+    pub(crate) fn peer_certificate(&self) -> Option<CertificateDigests> {
+        let chain = match &self.side {
+            Side::Server(connection) => connection.peer_certificates(),
+            Side::Client(connection) => connection.peer_certificates(),
+        };
+        digests(chain?.first()?)
     }
 
     /// Takes in ciphertext, which starts with [`pending`](Self::pending). Plain bytes are appended to

@@ -115,7 +115,7 @@ impl Signalling for Echo {
             Event::Drain => self.log.push("drain".to_owned()),
             Event::Blacklist(set) if set.is_empty() => {}
             Event::Blacklist(_) => self.log.push("blacklist".to_owned()),
-            Event::Media(_) => {}
+            Event::Media(_) | Event::Certificates(_) => {}
         }
     }
     fn next_deadline(&self) -> Option<Instant> {

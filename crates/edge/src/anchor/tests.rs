@@ -3,7 +3,8 @@ use super::*;
 const UE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(50, 51, 120, 82));
 
 fn point(realm: Realm, transport: Transport, advertised: &str) -> MsrpPoint {
-    MsrpPoint { realm, transport, advertised: advertised.parse().unwrap() }
+    let advertised = advertised.parse().unwrap();
+    MsrpPoint { realm, transport, advertised, websocket: false, fingerprint: None }
 }
 
 fn terms(points: &[MsrpPoint], ue_transport: Transport) -> Terms<'_> {
@@ -84,6 +85,7 @@ fn a_chat_that_the_ue_offers() {
                 remote_path: Some("msrp://182.1.1.203:10110/10110;tcp".into()),
                 opening: Opening::Listen,
                 expect_source: Some(UE),
+                ..MsrpSide::default()
             },
             core: MsrpSide {
                 local_path: "msrp://182.2.1.4:36514/10110;tcp".into(),
@@ -93,9 +95,11 @@ fn a_chat_that_the_ue_offers() {
                     peer: "182.1.1.64:7654".parse().unwrap(),
                 },
                 expect_source: None,
+                ..MsrpSide::default()
             },
             idle_max: Duration::from_secs(600),
             message_bytes_max: u64::MAX,
+            content: [None, None],
         }]
     );
 }

@@ -24,6 +24,8 @@ impl Stage {
             realm,
             transport: Transport::Tcp,
             advertised: advertised.parse().unwrap(),
+            websocket: false,
+            fingerprint: None,
         };
         Self {
             points: vec![point(Realm::Access, access), point(Realm::Core, core)],

@@ -12,7 +12,7 @@ use crate::command::{MediaCommand, MediaNotice};
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
-use wire::{MediaId, Realm, Span, StreamId, Transport};
+use wire::{CertificateDigests, MediaId, Realm, Span, StreamId, Transport};
 
 /// What happened outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,16 @@ pub enum Event<'a> {
         conn: StreamId,
         /// The realm of the listener, or of the dial.
         realm: Realm,
+        /// TCP or TLS; a WebSocket counts as what it runs over.
+        transport: Transport,
         /// Our end.
         local: SocketAddr,
         /// The far end.
         peer: SocketAddr,
         /// The session whose `Action::Dial` this answers; `None` for an accepted connection.
         dialled_for: Option<MediaId>,
+        /// What the far end showed in the TLS handshake; `None` without TLS, or if it showed none.
+        certificate: Option<&'a CertificateDigests>,
     },
     /// Plain bytes came in, split anywhere. The relay takes all of them.
     Bytes {
@@ -88,6 +92,8 @@ pub enum Action {
         transport: Transport,
         /// The peer.
         peer: SocketAddr,
+        /// Whose certificate it must show.
+        trust: Trust,
     },
     /// Close the connection once what was forwarded before is out; `Closed` follows.
     Close {
@@ -106,6 +112,15 @@ pub enum Action {
     },
     /// Tell the edge.
     Notice(MediaNotice),
+}
+
+/// Whose certificate is accepted from a peer that is dialled over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// One that an authority of the realm vouches for.
+    Authority,
+    /// Any: the relay compares it with the fingerprints of the session once it is open.
+    Fingerprint,
 }
 
 /// A piece of what is forwarded.

@@ -2,7 +2,7 @@
 
 use super::MsrpRelay;
 use super::answer::is_answerable;
-use super::api::{Action, Outbox};
+use super::api::{Action, Outbox, Trust};
 use super::conn::{Conn, Flow, Forward, Id, Refusal, Wait};
 use super::ends::By;
 use super::out::Input;
@@ -248,6 +248,9 @@ impl MsrpRelay {
         if !self.is_expected(conn, session_id) {
             return Err(Refusal::closing(Cause::MsrpWrongSource));
         }
+        if !self.shows_certificate(conn, session_id) {
+            return Err(Refusal::closing(Cause::MsrpBadCertificate));
+        }
         if head.method() != Some(Method::Send) {
             return Err(unknown);
         }
@@ -291,7 +294,9 @@ impl MsrpRelay {
         let was_there = side.lost_at.is_some();
         if side.conn.is_none() && !side.is_dialling && (demand == Demand::ByMessage || !was_there) {
             side.is_dialling = true;
-            out.actions.push(Action::Dial { id, realm, transport, peer });
+            let announced = !session.spec.side(realm).fingerprints.is_empty();
+            let trust = if announced { Trust::Fingerprint } else { Trust::Authority };
+            out.actions.push(Action::Dial { id, realm, transport, peer, trust });
         }
     }
 

@@ -5,12 +5,16 @@ use super::timers::Armed;
 use core::net::SocketAddr;
 use msrp::Reader;
 use std::collections::VecDeque;
-use wire::{Cause, Instant, MediaId, Realm, StreamId};
+use wire::{Cause, CertificateDigests, Instant, MediaId, Realm, StreamId};
 
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) realm: Realm,
     pub(super) peer: SocketAddr,
+    /// Whether it is under TLS.
+    pub(super) secure: bool,
+    /// What it showed in the TLS handshake.
+    pub(super) certificate: Option<Box<CertificateDigests>>,
     pub(super) opened_at: Instant,
     /// Sessions bound to it, in the order of binding.
     pub(super) sessions: Vec<MediaId>,
@@ -131,6 +135,8 @@ impl Conn {
         Self {
             realm,
             peer,
+            secure: false,
+            certificate: None,
             opened_at: now,
             sessions: Vec::new(),
             last: None,

@@ -7,19 +7,18 @@ use super::conn::{Conn, Due, Flow, Wait};
 use super::session::Session;
 use super::timers::Alarm;
 use crate::command::{MediaNotice, MsrpSession, MsrpSide, Opening};
-use core::net::SocketAddr;
 use wire::{Cause, Instant, MediaId, Realm, StreamId};
 
 impl MsrpRelay {
     pub(super) fn on_opened(
         &mut self,
         id: StreamId,
-        realm: Realm,
-        peer: SocketAddr,
+        conn: Conn,
         dialled_for: Option<MediaId>,
         now: Instant,
         out: &mut Outbox,
     ) {
+        let realm = conn.realm;
         // The session may have ended, or its peer have connected by itself, while the dial was under way.
         let is_wanted = dialled_for.is_none_or(|session| {
             let session = self.sessions.of(session);
@@ -36,8 +35,16 @@ impl MsrpRelay {
             }
             return;
         }
+        if let Some(session) = dialled_for
+            && !self.shows_certificate(&conn, session)
+        {
+            // RFC 8122 §5: what was announced is not what is there.
+            self.count(Cause::MsrpBadCertificate);
+            out.actions.push(Action::Close { conn: id });
+            return self.on_dial_failed(session, realm, Cause::MsrpBadCertificate, now, out);
+        }
         self.counters.connections += 1;
-        self.conns.insert(id, Conn::new(realm, peer, now, &self.limits));
+        self.conns.insert(id, conn);
         if let Some(session) = dialled_for {
             self.link(id, session, now, out);
         }
@@ -50,7 +57,14 @@ impl MsrpRelay {
         }
     }
 
-    pub(super) fn on_dial_failed(&mut self, id: MediaId, realm: Realm, now: Instant, out: &mut Outbox) {
+    pub(super) fn on_dial_failed(
+        &mut self,
+        id: MediaId,
+        realm: Realm,
+        cause: Cause,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let Some(session) = self.sessions.of_mut(id) else { return };
         let side = session.side_mut(realm);
         if side.conn.is_some() {
@@ -61,7 +75,7 @@ impl MsrpRelay {
             self.expire(waiter);
         }
         self.run_ready(now, out); // they are answered 408 while the session still is there
-        self.end_session(id, Cause::MsrpPeerGone, now, out);
+        self.end_session(id, cause, now, out);
     }
 
     /// Opens a session, or replaces what is known of one.

@@ -136,9 +136,11 @@ impl Shell {
         self.event(Event::Opened {
             conn,
             realm,
+            transport: Transport::Tcp,
             local: "192.0.2.1:2855".parse().unwrap(),
             peer: peer.parse().unwrap(),
             dialled_for,
+            certificate: None,
         });
         conn
     }
@@ -199,15 +201,18 @@ fn usual() -> MsrpSession {
             remote_path: Some(path(UE_PATH)),
             opening: Opening::Listen,
             expect_source: Some("203.0.113.9".parse().unwrap()),
+            ..MsrpSide::default()
         },
         core: MsrpSide {
             local_path: path(TO_CORE),
             remote_path: Some(path(CORE_PATH)),
             opening: Opening::Dial { transport: Transport::Tcp, peer: CORE.parse().unwrap() },
             expect_source: None,
+            ..MsrpSide::default()
         },
         idle_max: Duration::from_secs(600),
         message_bytes_max: u64::MAX,
+        content: [None, None],
     }
 }
 
