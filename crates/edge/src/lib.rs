@@ -25,6 +25,7 @@ mod keepalive;
 pub mod keys;
 pub mod negotiation;
 pub mod number;
+mod originate;
 mod orphan;
 pub mod points;
 mod proxy;
