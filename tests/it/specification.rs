@@ -215,7 +215,7 @@ fn through_the_edge(transport: &str) {
     // A chat session: the edge puts itself between the media (R65..R67).
     ue = ue
         .request(&from_specification(&vector("chat-01-invite"), "chat"))
-        .expect(200)
+        .expect_dialog(200)
         .send(&in_dialog("ACK", "chat", 1))
         .request(&in_dialog("BYE", "chat", 2))
         .expect(200);

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A running `gatehouse serve` with two shards, between UEs and one core.
 #[derive(Debug)]
@@ -19,6 +20,23 @@ pub struct Edge {
 
 const ADMIN_PORT: u16 = 9080;
 
+/// What a test may want different.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// Over what the core is reached: `udp` or `tcp`.
+    pub next_hop_transport: &'a str,
+    /// Listeners besides those on the edge's own address.
+    pub more_listeners: &'a str,
+    /// Sections at the end of the configuration.
+    pub sections: &'a str,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self { next_hop_transport: "udp", more_listeners: "", sections: "" }
+    }
+}
+
 impl Edge {
     /// Starts it on two fresh addresses, with `next_hop` (over UDP) as its core.
     ///
@@ -26,7 +44,7 @@ impl Edge {
     /// If it cannot be built or does not start.
     #[must_use]
     pub fn start(place: &Place, next_hop: SocketAddr) -> Self {
-        Self::launch(place, next_hop, "")
+        Self::start_with(place, next_hop, Settings::default())
     }
 
     /// The same, and on the IPv6 loopback address as well.
@@ -37,13 +55,18 @@ impl Edge {
     pub fn start_with_v6(place: &Place, next_hop: SocketAddr) -> Self {
         let probe = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0));
         assert!(probe.is_ok(), "IPv6 is switched off here (sysctl net.ipv6.conf.lo.disable_ipv6): {probe:?}");
-        Self::launch(place, next_hop, V6_LISTENERS)
+        Self::start_with(place, next_hop, Settings { more_listeners: V6_LISTENERS, ..Settings::default() })
     }
 
-    fn launch(place: &Place, next_hop: SocketAddr, more_listeners: &str) -> Self {
+    /// Starts it with settings of the test's own.
+    ///
+    /// # Panics
+    /// If it cannot be built or does not start.
+    #[must_use]
+    pub fn start_with(place: &Place, next_hop: SocketAddr, settings: Settings<'_>) -> Self {
         let (access, core) = (place.address(), place.address());
         let certificate = Certificate::for_address(place, "edge", access);
-        let config = config(access, core, &certificate, next_hop, more_listeners);
+        let config = config(access, core, &certificate, next_hop, settings);
         let config = place.write("gatehouse.toml", config).to_string_lossy().into_owned();
         let args = ["serve", "--config", &config];
         let mut process = Process::start(binary(), &args, place.file("gatehouse.log"));
@@ -108,6 +131,16 @@ impl Edge {
     }
 }
 
+/// Nobody waits for the drain of a test's edge: the process is told to stop once here and, as it is dropped,
+/// once more.
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.process.signal(rustix::process::Signal::TERM);
+        // Two signals of one kind at the same time are one.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 const V6_LISTENERS: &str = "{ bind = \"[::1]:0\", transport = \"udp\" },\n\
     { bind = \"[::1]:0\", transport = \"tcp\" },\n\
     { bind = \"[::1]:0\", transport = \"tls\" },\n";
@@ -117,8 +150,9 @@ fn config(
     core: IpAddr,
     certificate: &Certificate,
     next_hop: SocketAddr,
-    more_listeners: &str,
+    settings: Settings<'_>,
 ) -> String {
+    let Settings { next_hop_transport, more_listeners, sections } = settings;
     let (pem, key) = (certificate.certificate.display(), certificate.key.display());
     format!(
         "[node]\n\
@@ -147,8 +181,9 @@ fn config(
          ]\n\
          msrp = [{{ bind = \"{core}:2855\", transport = \"tcp\" }}]\n\
          [core]\n\
-         next_hops = [\"sip:{next_hop};transport=udp\"]\n\
-         domain = \"ims.example.net\"\n"
+         next_hops = [\"sip:{next_hop};transport={next_hop_transport}\"]\n\
+         domain = \"ims.example.net\"\n\
+         {sections}"
     )
 }
 

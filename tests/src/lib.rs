@@ -6,10 +6,12 @@
 
 pub mod baresip;
 pub mod certificate;
+pub mod crossing;
 pub mod edge;
 pub mod kamailio;
 pub mod place;
 pub mod process;
+pub mod script;
 pub mod sipp;
 pub mod trace;
 

@@ -40,7 +40,36 @@ impl Scenario {
     /// Expects a final response; provisional ones may come before.
     #[must_use]
     pub fn expect(self, status: u16) -> Self {
+        self.provisional().line(&format!("<recv response=\"{status}\"/>"))
+    }
+
+    /// Expects a final response that opens a dialog: `[next_url]` and `[routes]` are its from here on.
+    #[must_use]
+    pub fn expect_dialog(self, status: u16) -> Self {
         self.provisional().line(&format!("<recv response=\"{status}\" rrs=\"true\"/>"))
+    }
+
+    /// The same, keeping the topmost Record-Route as `[$through_edge]`.
+    #[must_use]
+    pub fn expect_dialog_through_edge(self, status: u16) -> Self {
+        self.provisional().line(&format!(
+            "<recv response=\"{status}\" rrs=\"true\"><action>\
+             <ereg regexp=\"sip:[-+A-Za-z0-9@.:_;=~]*\" search_in=\"hdr\" header=\"Record-Route:\" \
+             assign_to=\"through_edge\"/></action></recv>\n<Reference variables=\"through_edge\"/>"
+        ))
+    }
+
+    /// Expects this provisional response; only a 100 may come before. It opens a dialog, too.
+    #[must_use]
+    pub fn expect_progress(self, status: u16) -> Self {
+        self.line("<recv response=\"100\" optional=\"true\"/>")
+            .line(&format!("<recv response=\"{status}\" rrs=\"true\"/>"))
+    }
+
+    /// Expects exactly this response to a request of `method`, whatever else is under way.
+    #[must_use]
+    pub fn expect_answer(self, status: u16, method: &str) -> Self {
+        self.line(&format!("<recv response=\"{status}\" response_txn=\"{method}\"/>"))
     }
 
     /// Expects a 401 whose challenge the next request answers with `[authentication …]`.
@@ -49,10 +78,30 @@ impl Scenario {
         self.provisional().line("<recv response=\"401\" auth=\"true\"/>")
     }
 
-    /// Expects a request.
+    /// Expects a request that opens a dialog or stands alone.
     #[must_use]
     pub fn expect_request(self, method: &str) -> Self {
         self.line(&format!("<recv request=\"{method}\" rrs=\"true\"/>"))
+    }
+
+    /// Expects a request inside a dialog: `[next_url]` and `[routes]` stay.
+    #[must_use]
+    pub fn expect_within(self, method: &str) -> Self {
+        self.line(&format!("<recv request=\"{method}\"/>"))
+    }
+
+    /// Expects a REGISTER and keeps the way back to the UE: `[$path]` and `[$contact]`.
+    #[must_use]
+    pub fn expect_registration(self) -> Self {
+        self.line(&format!(
+            "<recv request=\"REGISTER\"><action>{WAY_BACK}</action></recv>\n<Reference variables=\"path,contact\"/>"
+        ))
+    }
+
+    /// Lets some time pass.
+    #[must_use]
+    pub fn pause(self, milliseconds: u32) -> Self {
+        self.line(&format!("<pause milliseconds=\"{milliseconds}\"/>"))
     }
 
     /// Expects a REGISTER with the right digest of `user` and `password`; the call fails otherwise.
@@ -61,7 +110,8 @@ impl Scenario {
         let refused = response(403, "Bad digest", "", "");
         self.line(&format!(
             "<recv request=\"REGISTER\"><action>\
-             <verifyauth assign_to=\"proved\" username=\"{user}\" password=\"{password}\"/></action></recv>\n\
+             <verifyauth assign_to=\"proved\" username=\"{user}\" password=\"{password}\"/>{WAY_BACK}</action></recv>\n\
+             <Reference variables=\"path,contact\"/>\n\
              <nop hide=\"true\" test=\"proved\" next=\"proved\"/>\n\
              <send next=\"refused\"><![CDATA[\n{refused}]]></send>\n\
              <label id=\"refused\"/>\n\
@@ -80,6 +130,11 @@ impl Scenario {
         self
     }
 }
+
+/// Keeps Path and Contact of a REGISTER. The patterns hold no `<` or `>`: SIPp reads them as XML even
+/// inside quotes.
+const WAY_BACK: &str = "<ereg regexp=\".*\" search_in=\"hdr\" header=\"Path:\" assign_to=\"path\"/>\
+    <ereg regexp=\"sip:[-+A-Za-z0-9@.:_;=]*\" search_in=\"hdr\" header=\"Contact:\" assign_to=\"contact\"/>";
 
 /// A response to the message received last, with extra header lines (each ended by `\n`) and a body.
 #[must_use]
@@ -179,6 +234,18 @@ impl Sipp {
     /// If the scenario failed, with what SIPp says about it.
     pub fn finish(&mut self) -> Vec<trace::Message> {
         self.outcome().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Whether it has failed already; nobody needs to wait for the other side then.
+    #[must_use]
+    pub fn has_failed(&mut self) -> bool {
+        !self.process.is_running() && !self.process.wait_end().success()
+    }
+
+    /// Whether it is still under way.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// Waits for the end of the scenario.

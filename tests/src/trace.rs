@@ -11,14 +11,17 @@ pub struct Message {
     pub head: Vec<String>,
     /// What follows the empty line.
     pub body: String,
+    /// All of it as it was on the wire, with its own line ends.
+    pub raw: String,
 }
 
 impl Message {
     fn parse(inbound: bool, text: &str) -> Option<Self> {
+        let raw = text.to_owned();
         let text = text.replace("\r\n", "\n");
         let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
         let head: Vec<String> = head.lines().map(str::to_owned).collect();
-        (head.first()?.contains("SIP/2.0")).then(|| Self { inbound, head, body: body.to_owned() })
+        (head.first()?.contains("SIP/2.0")).then(|| Self { inbound, head, body: body.to_owned(), raw })
     }
 
     /// The request or status line.
@@ -89,16 +92,27 @@ pub fn baresip(output: &str, proxy: SocketAddr) -> Vec<Message> {
 /// REGISTER sip:ims.example.net SIP/2.0
 /// ...
 /// ```
+/// The size says where a message ends: what looks like a line of dashes may be part of a body.
 #[must_use]
 pub fn sipp(log: &str) -> Vec<Message> {
-    let log = log.replace("\r\n", "\n");
-    log.split("\n-----------------------------------------------")
-        .filter_map(|entry| {
-            let (_, entry) = entry.split_once('\n')?;
-            let (what, text) = entry.split_once("\n\n")?;
-            Message::parse(what.contains("message received"), text)
-        })
-        .collect()
+    let mut messages = Vec::new();
+    let mut rest = log;
+    while let Some((before, after)) = rest.split_once(" message ") {
+        let Some((what, text)) = after.split_once("\n\n") else { break };
+        let size = size_of(what).filter(|size| text.is_char_boundary(*size));
+        let Some((size, head)) = size.zip(before.lines().last()) else { break };
+        let is_entry = matches!(head, "UDP" | "TCP" | "TLS");
+        rest = if is_entry { &text[size..] } else { after };
+        messages
+            .extend(is_entry.then(|| Message::parse(what.starts_with("received"), &text[..size])).flatten());
+    }
+    messages
+}
+
+/// `received [519] bytes :` or `sent (519 bytes):`.
+fn size_of(what: &str) -> Option<usize> {
+    let digits = what.split(['[', '(']).nth(1)?;
+    digits.split([']', ' ']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -123,13 +137,15 @@ mod tests {
     fn sipp_logs_are_read_with_their_direction() {
         let dashes = "-".repeat(47);
         let log = format!(
-            "{dashes} 2026-11-22 14:30:40.1\nTCP message received [9] bytes :\n\nACK sip:b SIP/2.0\nA: 1\n\nx\n\
-             \n{dashes} 2026-11-22 14:30:40.2\nTCP message sent (9 bytes):\n\nSIP/2.0 200 OK\nA: 2\nA: 3\n\n\n"
+            "{dashes} 2026-11-22 14:30:40.1\nTCP message received [26] bytes :\n\nACK sip:b SIP/2.0\nA: 1\n\nx\n\n\
+             {dashes} 2026-11-22 14:30:40.2\nTCP message sent (30 bytes):\n\nSIP/2.0 200 OK\r\nA: 2\r\nA: 3\r\n\r\n\n"
         );
         let messages = sipp(&log);
-        assert_eq!(messages.len(), 2);
+        assert_eq!(messages.len(), 2, "{messages:?}");
         assert!(messages[0].inbound && messages[0].is_request("ACK"));
+        assert_eq!(messages[0].body, "x\n");
         assert!(!messages[1].inbound);
         assert_eq!(messages[1].values("A").collect::<Vec<_>>(), ["2", "3"]);
+        assert!(messages[1].raw.ends_with("A: 3\r\n\r\n"));
     }
 }
