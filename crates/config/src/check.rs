@@ -17,7 +17,10 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.timers();
     checks.limits();
     checks.number_plan();
+    checks.msrp();
 }
+
+mod msrp;
 
 struct Checks<'a> {
     config: &'a Config,

@@ -402,6 +402,14 @@ section! {
         queue_high_bytes: usize = 131_072, 16_384..=67_108_864;
         /// The source is read again below this.
         queue_low_bytes: usize = 32_768, 1_024..=67_108_864;
+        /// What MSRP is offered in to the core: `tcp` or `tls`.
+        core_transport: Transport = Transport::Tcp;
+        /// Refuses MSRP over TLS from an end that announces no certificate by SHA-256 or better (RFC 8122).
+        require_fingerprint: bool = false;
+        /// Compares From-Path of UEs by session-id alone: for middleboxes that rewrite SDP (sessmatch).
+        sessmatch_access: bool = false;
+        /// The same towards the core.
+        sessmatch_core: bool = false;
         /// Socket buffer asked of the kernel in each direction; 0 leaves it to the kernel.
         socket_buffer_bytes: usize = 0, 0..=67_108_864;
     }

@@ -7,6 +7,17 @@ use config::Config;
 type Case = (&'static str, &'static str, &'static [&'static str]);
 
 const CASES: &[Case] = &[
+    // MSRP
+    (
+        "msrp_over_udp_to_the_core",
+        "[msrp]\ncore_transport = \"udp\"\n",
+        &["f:2:18: MSRP is not carried over UDP (tcp or tls)"],
+    ),
+    (
+        "msrps_to_the_core_without_a_listener",
+        "[msrp]\ncore_transport = \"tls\"\n",
+        &["f:2:18: no listener of `realm.core` serves MSRP over TLS (add one to [[realm.core.msrp]]: it is what the core is told in SDP)"],
+    ),
     // syntax
     ("unclosed_string", "[node]\nname = \"edge\n", &["f:2:13: syntax: invalid basic string, expected `\"`"]),
     (

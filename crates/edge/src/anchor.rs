@@ -15,15 +15,17 @@
 //! (RFC 3264 §6), and an offer without any MSRP medium is refused as a whole (488). It is never passed,
 //! because a description that names a UE's private address leaks it and cannot work.
 
+mod msrp;
+
+pub use self::msrp::Link;
+use self::msrp::{Answered, Offered};
 use crate::api::MsrpPoint;
-use bytes::Bytes;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
-use media::command::{MediaCommand, MsrpSession, MsrpSide, Opening};
-use sdp::{Editor, Media, Sdp, Setup};
+use media::command::{MediaCommand, MsrpSession};
+use sdp::{Editor, Media, Sdp};
 use sip::Message;
 use smallvec::SmallVec;
-use std::io::Write as _;
 use wire::{Cause, EditList, MediaId, Realm, Span, Transport};
 
 /// An SDP body, or the SDP part of a multipart body.
@@ -44,6 +46,10 @@ pub struct Terms<'a> {
     pub ue: IpAddr,
     /// The transport of the UE's signalling: media offered to it is secured likewise.
     pub ue_transport: Transport,
+    /// It takes its media in WebSocket messages.
+    pub ue_websocket: bool,
+    /// What the operator says of MSRP.
+    pub msrp: &'a config::Msrp,
     /// As in [`MsrpSession`].
     pub idle_max: Duration,
     /// As in [`MsrpSession`].
@@ -58,37 +64,10 @@ pub struct Offer {
     lines: SmallVec<[Option<Box<Offered>>; 1]>,
 }
 
-/// One MSRP medium of an offer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Offered {
-    said: Said,
-    /// Our URI in the offer that went on, and how we serve it.
-    local_path: Bytes,
-    transport: Transport,
-}
-
-/// What one end said about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Said {
-    /// All of `a=path`.
-    path: Bytes,
-    setup: Option<Setup>,
-    transport: Transport,
-    /// Where it listens, if it said so by address.
-    peer: Option<SocketAddr>,
-}
-
 /// The answer to an offer, medium by medium.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     lines: SmallVec<[Option<Box<Answered>>; 1]>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Answered {
-    said: Said,
-    /// Our URI in the answer that went on.
-    local_path: Bytes,
 }
 
 /// The sessions of one dialog, as the relay was last told.
@@ -109,14 +88,14 @@ impl Offer {
     ) -> Result<Self, Cause> {
         let sdp = Sdp::parse(message.text(place.body)).map_err(|e| e.cause)?;
         let to = by.other();
-        let secure = to == Realm::Access && terms.ue_transport == Transport::Tls;
-        let point = terms.point(to, wanted(secure)).ok_or(Cause::NotAcceptableMedia)?;
+        let point = terms.point(to, terms.wanted(to)).ok_or(Cause::NotAcceptableMedia)?;
         let mut editor = Editor::new(edits, place.body.start as usize);
         editor.session(&sdp, USERNAME, SESSION_NAME, point.advertised.ip());
+        hide_session(&sdp, &mut editor);
         let mut offer = Self { by, lines: SmallVec::new() };
         for media in sdp.media() {
             let line = match terms.serves(by, &media) && offer.msrp_count() < LINES_MAX {
-                true => Some(offered(&media, point, to, &mut editor)?),
+                true => Some(msrp::offered(&sdp, &media, point, by, terms, &mut editor)?),
                 false => None,
             };
             if line.is_none() {
@@ -140,11 +119,11 @@ impl Offer {
 
     /// How its media travel on the UE's side.
     #[must_use]
-    pub fn access_transport(&self) -> Option<Transport> {
+    pub fn access_link(&self) -> Option<Link> {
         let first = self.lines.iter().flatten().next()?;
         Some(match self.by {
-            Realm::Access => first.said.transport,
-            Realm::Core => first.transport,
+            Realm::Access => first.said.link,
+            Realm::Core => first.link,
         })
     }
 
@@ -167,17 +146,19 @@ impl Offer {
         edits: &mut EditList,
     ) -> Result<Answer, Cause> {
         let sdp = Sdp::parse(message.text(place.body)).map_err(|e| e.cause)?;
-        let transport = self.lines.iter().flatten().map(|l| l.said.transport).next();
-        let point = terms.point(self.by, transport.unwrap_or(Transport::Tcp));
+        let link = self.lines.iter().flatten().map(|l| l.said.link).next();
+        let point = terms.point(self.by, link.unwrap_or(Link::stream(false)));
         let point = point.ok_or(Cause::NotAcceptableMedia)?;
         let mut editor = Editor::new(edits, place.body.start as usize);
         editor.session(&sdp, USERNAME, SESSION_NAME, point.advertised.ip());
+        hide_session(&sdp, &mut editor);
         let mut answer = Answer::default();
         for media in sdp.media() {
             let offered = self.lines.get(media.index()).and_then(Option::as_deref);
             let line = match offered {
                 Some(offered) if !media.is_disabled() => {
-                    answered(&media, offered, point, self.by, &mut editor)
+                    let own = terms.point(self.by, offered.said.link).unwrap_or(point);
+                    msrp::answered(&sdp, &media, offered, own, self.by.other(), terms, &mut editor)
                 }
                 _ => None,
             };
@@ -214,7 +195,7 @@ impl Offer {
                 },
             };
             let id = id(sessions.len()).ok_or(Cause::TableFull)?;
-            sessions.push(session(id, self.by, offered, answered, terms));
+            sessions.push(msrp::session(id, self.by, offered, answered, terms));
         }
         Ok(sessions)
     }
@@ -234,68 +215,28 @@ pub fn reconcile(old: &[MsrpSession], new: &[MsrpSession], cause: Cause, out: &m
     }
 }
 
-impl Terms<'_> {
-    /// Our listener on one side: of this transport if there is one, and of the UE's address family.
-    fn point(&self, realm: Realm, transport: Transport) -> Option<&MsrpPoint> {
-        let fit = |p: &&MsrpPoint| {
-            let family = realm == Realm::Access && p.advertised.is_ipv4() != self.ue.is_ipv4();
-            (p.transport != transport, family)
-        };
-        let here = self.points.iter().filter(|p| p.realm == realm);
-        here.min_by_key(fit)
-    }
-
-    /// Whether an offered medium can be anchored: it is MSRP, and wanted, and we have what it asks for.
-    fn serves(&self, by: Realm, media: &Media<'_>) -> bool {
-        let transport = transport_of(media);
-        let served = |p: &&MsrpPoint| p.realm == by && p.transport == transport;
-        // Towards the core we connect, so no listener of ours has to speak its transport.
-        let can = by == Realm::Core || self.points.iter().any(|p| served(&p));
-        media.is_msrp() && !media.is_disabled() && can
-    }
-}
-
-fn offered(
-    media: &Media<'_>,
-    point: &MsrpPoint,
-    to: Realm,
-    editor: &mut Editor<'_>,
-) -> Result<Box<Offered>, Cause> {
-    let said = said(media).ok_or(Cause::BadSdp)?;
-    let setup = match to {
-        Realm::Access => Setup::Actpass,
-        Realm::Core => Setup::Active,
-    };
-    let local_path = rewrite(media, point, point.transport, setup, editor).ok_or(Cause::BadSdp)?;
-    Ok(Box::new(Offered { said, local_path, transport: point.transport }))
-}
-
-fn answered(
-    media: &Media<'_>,
-    offered: &Offered,
-    point: &MsrpPoint,
-    to: Realm,
-    editor: &mut Editor<'_>,
-) -> Option<Box<Answered>> {
-    let said = said(media)?;
-    let setup = match to {
-        Realm::Access => Setup::Passive,
-        Realm::Core if core_connects(offered.said.setup) => Setup::Passive,
-        Realm::Core => Setup::Active,
-    };
-    let local_path = rewrite(media, point, offered.said.transport, setup, editor)?;
-    Some(Box::new(Answered { said, local_path }))
-}
-
 /// Switches one medium off, and leaves no address of the far end in it.
 fn refuse(media: &Media<'_>, point: &MsrpPoint, editor: &mut Editor<'_>) {
     editor.port(media, 0);
     hide(media, editor);
     let path = media.path().and_then(|path| path.first());
     match (path, media.section().attribute(b"path")) {
-        (Some(uri), _) => editor.path(&uri, uri.scheme.text, point.advertised.to_string().as_bytes()),
+        (Some(uri), _) => {
+            let ours = point.advertised.to_string();
+            editor.path(&uri, uri.scheme.text, ours.as_bytes(), b"tcp");
+        }
         (None, Some(line)) => editor.remove_line(line.line),
         (None, None) => {}
+    }
+}
+
+/// The same for what is said of all media at once.
+fn hide_session(sdp: &Sdp<'_>, editor: &mut Editor<'_>) {
+    let has_msrp = sdp.media().any(|media| media.is_msrp());
+    for attribute in sdp.session().attributes().filter(|_| has_msrp) {
+        if attribute.name.eq_ignore_ascii_case(b"fingerprint") {
+            editor.remove_line(attribute.line);
+        }
     }
 }
 
@@ -316,104 +257,6 @@ fn hide(media: &Media<'_>, editor: &mut Editor<'_>) {
 
 const OWN: [&[u8]; 4] = [b"candidate", b"remote-candidates", b"rtcp", b"fingerprint"];
 
-/// RFC 4975 §5.4: who offers without `a=setup` connects.
-const fn core_connects(offered: Option<Setup>) -> bool {
-    matches!(offered, None | Some(Setup::Active))
-}
-
-/// Puts our address into one MSRP medium and returns the URI we wrote.
-fn rewrite(
-    media: &Media<'_>,
-    point: &MsrpPoint,
-    transport: Transport,
-    setup: Setup,
-    editor: &mut Editor<'_>,
-) -> Option<Bytes> {
-    let uri = media.path()?.first()?;
-    let (scheme, proto): (&[u8], &[u8]) = match transport {
-        Transport::Tls => (b"msrps", b"TCP/TLS/MSRP"),
-        _ => (b"msrp", b"TCP/MSRP"),
-    };
-    let mut host_port = Vec::with_capacity(48);
-    let _ = write!(host_port, "{}", point.advertised); // a Vec takes everything
-    editor.port(media, point.advertised.port());
-    if !media.line().proto.text.eq_ignore_ascii_case(proto) {
-        editor.proto(media, proto);
-    }
-    editor.path(&uri, scheme, &host_port); // R66: only the hop next to us
-    editor.setup(media, setup);
-    hide(media, editor);
-    let mut local_path = Vec::with_capacity(96);
-    uri.write_anchored(scheme, &host_port, &mut local_path);
-    Some(local_path.into())
-}
-
-/// What `media` says of its end; `None` if it has no path that can be read.
-fn said(media: &Media<'_>) -> Option<Said> {
-    let path = media.path().filter(|path| path.text().len() <= PATH_BYTES_MAX)?;
-    let uri = path.first()?;
-    // CEMA and names: where the URI does not say by address, c= and m= do (RFC 6714 §4.2).
-    let by_path = core::str::from_utf8(uri.host_port.text).ok().and_then(|t| t.parse().ok());
-    let by_line = || {
-        let ip = media.connection()?.ip()?;
-        Some(SocketAddr::new(ip, media.line().port))
-    };
-    Some(Said {
-        path: Bytes::copy_from_slice(path.text()),
-        setup: media.setup(),
-        transport: transport_of(media),
-        peer: by_path.or_else(by_line),
-    })
-}
-
-fn session(
-    id: MediaId,
-    by: Realm,
-    offered: &Offered,
-    answered: Option<&Answered>,
-    terms: &Terms<'_>,
-) -> MsrpSession {
-    let offerer = MsrpSide {
-        local_path: answered.map(|a| a.local_path.clone()).unwrap_or_default(),
-        remote_path: Some(offered.said.path.clone()),
-        opening: Opening::Listen,
-        ..MsrpSide::default()
-    };
-    let answerer = MsrpSide {
-        local_path: offered.local_path.clone(),
-        remote_path: answered.map(|a| a.said.path.clone()),
-        opening: Opening::Listen,
-        ..MsrpSide::default()
-    };
-    let (mut access, mut core) = match by {
-        Realm::Access => (offerer, answerer),
-        Realm::Core => (answerer, offerer),
-    };
-    access.expect_source = Some(terms.ue);
-    let (said, transport, listens) = match by {
-        // We offered to connect; a core that answers active connects all the same.
-        Realm::Access => (
-            answered.map(|a| &a.said),
-            offered.transport,
-            answered.is_some_and(|a| a.said.setup == Some(Setup::Active)),
-        ),
-        Realm::Core => (Some(&offered.said), offered.said.transport, core_connects(offered.said.setup)),
-    };
-    let peer = said.and_then(|s| s.peer);
-    match peer {
-        Some(peer) if !listens => core.opening = Opening::Dial { transport, peer },
-        _ => core.expect_source = peer.map(|p| p.ip()),
-    }
-    MsrpSession {
-        id,
-        access,
-        core,
-        idle_max: terms.idle_max,
-        message_bytes_max: terms.message_bytes_max,
-        content: [None, None],
-    }
-}
-
 /// Writes the new length of the part, where it has one, in octets. The body's own is fitted when the
 /// message is sent.
 fn fit_part_length(place: SdpPlace, edits: &mut EditList) {
@@ -424,27 +267,16 @@ fn fit_part_length(place: SdpPlace, edits: &mut EditList) {
     }
 }
 
-fn transport_of(media: &Media<'_>) -> Transport {
-    wanted(media.is_tls())
-}
-
-const fn wanted(secure: bool) -> Transport {
-    match secure {
-        true => Transport::Tls,
-        false => Transport::Tcp,
-    }
-}
-
 /// R65: as the figures show it on both sides.
 const USERNAME: &[u8] = b"-";
 const SESSION_NAME: &[u8] = b"SBC call";
 
-/// The relay keeps a path for the life of the session; real ones have 30 to 60 bytes.
-const PATH_BYTES_MAX: usize = 1_024;
-
 /// MSRP media of one description; more are refused.
 const LINES_MAX: usize = 4;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod msrp_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

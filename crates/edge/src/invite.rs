@@ -307,6 +307,8 @@ impl Edge {
                 points: &self.context.msrp,
                 ue: ue.source.ip(),
                 ue_transport: self.points.at(ue.point).transport,
+                ue_websocket: false,
+                msrp: &self.config.msrp,
                 idle_max: Duration::from_secs(self.config.msrp.idle_seconds),
                 message_bytes_max: self.config.msrp.message_bytes_max,
             },

@@ -7,13 +7,13 @@
 //! ```
 //! Nothing here is done twice: a retransmission is rewritten like the first one and orders nothing new.
 
-use crate::anchor::{self, Answer, Offer, SdpPlace, Sessions, Terms};
+use crate::anchor::{self, Answer, Link, Offer, SdpPlace, Sessions, Terms};
 use crate::bodies;
 use crate::slots::Slots;
 use media::command::{MediaCommand, MsrpSession};
 use sip::{HeaderId, Message, Method};
 use smallvec::SmallVec;
-use wire::{Cause, DialogId, EditList, MediaId, Realm, Transport};
+use wire::{Cause, DialogId, EditList, MediaId, Realm};
 
 /// The media sessions of a shard, and which call each belongs to.
 pub type MediaIds = Slots<MediaId, DialogId>;
@@ -154,8 +154,8 @@ impl Negotiation {
         self.offer.as_ref().is_some_and(|offer| offer.by() != realm)
     }
 
-    fn access_transport(&self) -> Option<Transport> {
-        self.offer.as_ref().filter(|_| !self.sessions.is_empty())?.access_transport()
+    fn access_link(&self) -> Option<Link> {
+        self.offer.as_ref().filter(|_| !self.sessions.is_empty())?.access_link()
     }
 
     fn offer(
@@ -167,7 +167,10 @@ impl Negotiation {
     ) -> Result<(), Cause> {
         let mut terms = bench.terms;
         // What the UE once chose for its media holds on, whatever its signalling came over.
-        terms.ue_transport = self.access_transport().unwrap_or(terms.ue_transport);
+        if let Some(link) = self.access_link() {
+            terms.ue_transport = link.transport;
+            terms.ue_websocket = link.websocket;
+        }
         let offer = Offer::anchor(message, place, from, &terms, bench.edits)?;
         if self.offer.as_deref() != Some(&offer) {
             self.previous = self.offer.replace(Box::new(offer));

@@ -23,6 +23,7 @@ mod conn;
 mod counters;
 mod ends;
 mod out;
+mod paths;
 mod session;
 mod timers;
 mod trust;

@@ -66,12 +66,33 @@ impl<'e> Editor<'e> {
         self.replace(media.line().proto.span, proto);
     }
 
-    /// Replaces scheme and `host:port` of one URI of `a=path`; session-id and parameters stay (R66).
-    pub fn path(&mut self, uri: &PathUri<'_>, scheme: &[u8], host_port: &[u8]) {
+    /// Replaces scheme, `host:port` and transport of one URI of `a=path`; session-id and further parameters
+    /// stay (R66).
+    pub fn path(&mut self, uri: &PathUri<'_>, scheme: &[u8], host_port: &[u8], transport: &[u8]) {
         if !uri.scheme.text.eq_ignore_ascii_case(scheme) {
             self.replace(uri.scheme.span, scheme);
         }
         self.replace(uri.host_port.span, host_port);
+        if let Some(old) = uri.transport()
+            && !old.text.eq_ignore_ascii_case(transport)
+        {
+            self.replace(old.span, transport);
+        }
+    }
+
+    /// Takes the URI at the front of `a=path` out, up to the one that follows it.
+    pub fn remove_hop(&mut self, first: &PathUri<'_>, next: &PathUri<'_>) {
+        let span = Span { start: first.uri.span.start, end: next.uri.span.start };
+        self.edits.remove(span.shifted(self.base));
+    }
+
+    /// Puts a line (given without line end) before another line of the section.
+    pub fn insert_line(&mut self, section: Section<'_>, before: Span, line: core::fmt::Arguments<'_>) {
+        let end = section.line_end();
+        self.edits.insert_with(before.shifted(self.base).start as usize, |out| {
+            let _ = out.write_fmt(line); // a Vec takes everything
+            out.extend_from_slice(end);
+        });
     }
 
     /// Sets `a=setup` of this medium (R67): replaces the value, or adds a line at its end.
@@ -139,7 +160,7 @@ mod tests {
         for media in sdp.media() {
             editor.port(&media, port);
             if let Some(uri) = media.path().and_then(|p| p.first()) {
-                editor.path(&uri, b"msrp", format!("{host}:{port}").as_bytes());
+                editor.path(&uri, b"msrp", format!("{host}:{port}").as_bytes(), b"tcp");
             }
             if let Some(setup) = setup {
                 editor.setup(&media, setup);
@@ -225,7 +246,8 @@ m=audio 40000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\nm=video 0 RTP/AVP 34\r\nb=AS:
         let mut edits = EditList::new();
         let mut editor = Editor::new(&mut edits, 0);
         editor.proto(&media, b"TCP/MSRP");
-        editor.path(&media.path().unwrap().first().unwrap(), b"msrp", b"192.0.2.1:7");
+        let uri = media.path().unwrap().first().unwrap();
+        editor.path(&uri, b"msrp", b"192.0.2.1:7", b"tcp");
         let mut out = Vec::new();
         edits.gather(source, &mut out).unwrap();
         assert_eq!(out, b"v=0\r\nm=message 9 TCP/MSRP *\r\na=path:msrp://192.0.2.1:7/x;tcp\r\n");

@@ -46,7 +46,7 @@ pub mod fuzz {
             editor.proto(&media, b"TCP/TLS/MSRP");
             editor.setup(&media, Setup::Passive);
             if let Some(uri) = media.path().and_then(|path| path.first()) {
-                editor.path(&uri, b"msrps", b"[::1]:2855");
+                editor.path(&uri, b"msrps", b"[::1]:2855", b"tcp");
             }
         }
         let mut out = Vec::new();

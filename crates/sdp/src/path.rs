@@ -69,17 +69,36 @@ impl<'a> PathUri<'a> {
         (end > 0).then(|| &rest[..end])
     }
 
-    /// Appends this URI with another scheme and `host:port`: what `Editor::path` will have written.
+    /// The transport: the first parameter; `None` if it has none, which the grammar forbids and some
+    /// senders do.
+    #[must_use]
+    pub fn transport(&self) -> Option<Text<'a>> {
+        let after = (self.host_port.span.end - self.uri.span.start) as usize;
+        let start = after + memchr::memchr(b';', self.uri.text.get(after..)?)? + 1;
+        let rest = self.uri.text.get(start..)?;
+        let end = start + memchr::memchr(b';', rest).unwrap_or(rest.len());
+        let span = Span::new(start, end).shifted(self.uri.span.start as usize);
+        (start < end).then(|| Text { text: &self.uri.text[start..end], span })
+    }
+
+    /// Appends this URI with another scheme, `host:port` and transport: what `Editor::path` will have written.
     ///
-    /// Userinfo, session-id and parameters stay (R66).
-    pub fn write_anchored(&self, scheme: &[u8], host_port: &[u8], out: &mut Vec<u8>) {
+    /// Userinfo, session-id and further parameters stay (R66).
+    pub fn write_anchored(&self, scheme: &[u8], host_port: &[u8], transport: &[u8], out: &mut Vec<u8>) {
         let from = self.uri.span.start as usize;
         let within = |span: Span| span.start as usize - from..span.end as usize - from;
         let (old_scheme, old_host) = (within(self.scheme.span), within(self.host_port.span));
         out.extend_from_slice(scheme);
         out.extend_from_slice(&self.uri.text[old_scheme.end..old_host.start]);
         out.extend_from_slice(host_port);
-        out.extend_from_slice(&self.uri.text[old_host.end..]);
+        match self.transport().map(|t| within(t.span)) {
+            Some(old) => {
+                out.extend_from_slice(&self.uri.text[old_host.end..old.start]);
+                out.extend_from_slice(transport);
+                out.extend_from_slice(&self.uri.text[old.end..]);
+            }
+            None => out.extend_from_slice(&self.uri.text[old_host.end..]),
+        }
     }
 }
 
@@ -117,9 +136,12 @@ mod tests {
         read(b"msrp://bob@10.0.0.1:7/ab;tcp;x=y").unwrap().write_anchored(
             b"msrps",
             b"192.0.2.7:2855",
+            b"ws",
             &mut out,
         );
-        assert_eq!(out, b"msrps://bob@192.0.2.7:2855/ab;tcp;x=y");
+        assert_eq!(out, b"msrps://bob@192.0.2.7:2855/ab;ws;x=y");
+        assert_eq!(read(b"msrp://h/x").unwrap().transport(), None);
+        assert_eq!(read(b"msrp://h/x;").unwrap().transport(), None);
     }
 
     #[test]

@@ -1,17 +1,30 @@
 use super::*;
+use core::net::IpAddr;
+use media::command::{MsrpSide, Opening};
+use std::sync::LazyLock;
 
-const UE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(50, 51, 120, 82));
+pub(super) const UE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(50, 51, 120, 82));
 
-fn point(realm: Realm, transport: Transport, advertised: &str) -> MsrpPoint {
+static PLAIN: LazyLock<config::Msrp> = LazyLock::new(config::Msrp::default);
+
+pub(super) fn point(realm: Realm, transport: Transport, advertised: &str) -> MsrpPoint {
     let advertised = advertised.parse().unwrap();
     MsrpPoint { realm, transport, advertised, websocket: false, fingerprint: None }
 }
 
-fn terms(points: &[MsrpPoint], ue_transport: Transport) -> Terms<'_> {
-    Terms { points, ue: UE, ue_transport, idle_max: Duration::from_secs(600), message_bytes_max: u64::MAX }
+pub(super) fn terms(points: &[MsrpPoint], ue_transport: Transport) -> Terms<'_> {
+    Terms {
+        points,
+        ue: UE,
+        ue_transport,
+        ue_websocket: false,
+        msrp: &PLAIN,
+        idle_max: Duration::from_secs(600),
+        message_bytes_max: u64::MAX,
+    }
 }
 
-fn points(access: &str, core: &str) -> Vec<MsrpPoint> {
+pub(super) fn points(access: &str, core: &str) -> Vec<MsrpPoint> {
     vec![point(Realm::Access, Transport::Tcp, access), point(Realm::Core, Transport::Tcp, core)]
 }
 
@@ -45,18 +58,18 @@ fn edited<T>(
     Ok((got, again.body().to_vec()))
 }
 
-fn offer(sdp: &[u8], by: Realm, terms: &Terms<'_>) -> Result<(Offer, String), Cause> {
+pub(super) fn offer(sdp: &[u8], by: Realm, terms: &Terms<'_>) -> Result<(Offer, String), Cause> {
     let run = |m: Message<'_>, p, e: &mut EditList| Offer::anchor(m, p, by, terms, e);
     edited(sdp, run).map(|(offer, body)| (offer, String::from_utf8(body).unwrap()))
 }
 
-fn answer(offer: &Offer, sdp: &[u8], terms: &Terms<'_>) -> (Answer, String) {
+pub(super) fn answer(offer: &Offer, sdp: &[u8], terms: &Terms<'_>) -> (Answer, String) {
     let run = |m: Message<'_>, p, e: &mut EditList| offer.anchor_answer(m, p, terms, e);
     let (answer, body) = edited(sdp, run).unwrap();
     (answer, String::from_utf8(body).unwrap())
 }
 
-fn id(n: usize) -> Option<MediaId> {
+pub(super) fn id(n: usize) -> Option<MediaId> {
     Some(MediaId { slot: n as u32, generation: 0 })
 }
 
@@ -127,11 +140,12 @@ fn a_chat_that_the_core_offers() {
     assert_eq!(commands, [MediaCommand::Msrp(Box::new(committed[0].clone()))]);
 }
 
-fn sdp(media: &str) -> Vec<u8> {
+pub(super) fn sdp(media: &str) -> Vec<u8> {
     format!("v=0\r\no=a 1 2 IN IP4 10.0.0.1\r\ns=\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n{media}").into_bytes()
 }
 
-const MSRP: &str = "m=message 9 TCP/MSRP *\r\na=setup:active\r\na=path:msrp://10.0.0.1:9/x;tcp\r\n";
+pub(super) const MSRP: &str =
+    "m=message 9 TCP/MSRP *\r\na=setup:active\r\na=path:msrp://10.0.0.1:9/x;tcp\r\n";
 const MSRPS: &str = "m=message 9 TCP/TLS/MSRP *\r\na=setup:active\r\na=fingerprint:SHA-1 AA\r\n\
                      a=path:msrps://10.0.0.1:9/x;tcp\r\n";
 const AUDIO: &str = "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
@@ -302,7 +316,7 @@ fn a_session_that_is_gone_is_released() {
     assert_eq!(commands, [MediaCommand::Release { id: id(1).unwrap(), cause: Cause::Bye }]);
 }
 
-const LINES: [&str; 22] = [
+const LINES: [&str; 27] = [
     "v=0",
     "o=a 1 2 IN IP4 10.0.0.1",
     "s=x",
@@ -321,6 +335,11 @@ const LINES: [&str; 22] = [
     "a=path:10.0.0.1",
     "a=path",
     "a=fingerprint:SHA-1 AA",
+    "a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF",
+    "a=fingerprint:sha-256 00",
+    "a=msrp-cema",
+    "a=path:msrp://192.0.2.7:2855/g;tcp msrp://h.example:9/x;ws",
+    "a=path:msrp://10.0.0.1:9/x;ws",
     "a=candidate:1 1 UDP 1 10.0.0.1 9 typ host",
     "a=rtcp:53 IN IP4 10.0.0.1",
     "a=sendrecv",
@@ -338,6 +357,7 @@ proptest::proptest! {
     ) {
         let mut points = points("192.0.2.7:2855", "192.0.2.8:2955");
         points.push(point(Realm::Access, Transport::Tls, "192.0.2.7:2856"));
+        points.push(MsrpPoint { websocket: true, ..point(Realm::Access, Transport::Tcp, "192.0.2.7:2857") });
         let terms = terms(&points, if secure { Transport::Tls } else { Transport::Udp });
         let by = if by_core { Realm::Core } else { Realm::Access };
         let text: String = core::iter::once(0).chain(lines).map(|n| format!("{}\r\n", LINES[n])).collect();

@@ -2,6 +2,7 @@ use super::*;
 use crate::api::MsrpPoint;
 use core::time::Duration;
 use media::command::Opening;
+use wire::Transport;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/");
 const CALL: DialogId = DialogId { slot: 3, generation: 1 };
@@ -54,6 +55,8 @@ impl Stage {
                 points: &self.points,
                 ue: "182.1.1.203".parse().unwrap(),
                 ue_transport: self.ue_transport,
+                ue_websocket: false,
+                msrp: &config::Msrp::default(),
                 idle_max: Duration::from_secs(600),
                 message_bytes_max: u64::MAX,
             },

@@ -6,6 +6,7 @@ use super::api::{Action, Outbox, Trust};
 use super::conn::{Conn, Flow, Forward, Id, Refusal, Wait};
 use super::ends::By;
 use super::out::Input;
+use super::paths::{behind_relay, push_own, push_path};
 use super::session::Found;
 use crate::command::{MediaNotice, Opening};
 use msrp::{Event, Flag, Head, HeaderId, Method, Piece, Start, uri};
@@ -347,13 +348,14 @@ impl MsrpRelay {
         let from = far.realm.other();
         let side = session.spec.side(far.realm);
         let remote = side.remote_path.as_deref().unwrap_or_default();
+        let to_path = behind_relay(session.spec.side(from), head.to_path());
         let (bytes, to_span, from_span) =
             (head.bytes(), head.span(HeaderId::ToPath), head.span(HeaderId::FromPath));
         out.send_with(forward.to, |out| {
             out.extend_from_slice(&bytes[..to_span.start as usize]);
-            push_path(head.to_path(), next_hops(head, remote), out);
+            push_path(to_path, next_hops(head, to_path, remote), out);
             out.extend_from_slice(&bytes[to_span.end as usize..from_span.start as usize]);
-            push_path(head.from_path(), &side.local_path, out);
+            push_own(head, side, out);
         });
         let rest = from_span.end as usize;
         match head.input_at() {
@@ -497,17 +499,10 @@ const WAITERS_MAX: usize = 3;
 ///
 /// A request goes along the whole path of the peer, unless the sender wrote the hops behind us itself
 /// (R66). A response goes one hop back (RFC 4975 §7.2).
-fn next_hops<'a>(head: &Head<'_>, remote: &'a [u8]) -> &'a [u8] {
+fn next_hops<'a>(head: &Head<'_>, to_path: &[u8], remote: &'a [u8]) -> &'a [u8] {
     let is_request = head.method().is_some();
-    match is_request && uri::list(head.to_path()).nth(1).is_none() {
+    match is_request && uri::list(to_path).nth(1).is_none() {
         true => remote,
         false => uri::first(remote),
     }
-}
-
-/// Appends a path with its first URI replaced.
-fn push_path(path: &[u8], first: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(first);
-    // The value is trimmed, so the path begins with its first URI.
-    out.extend_from_slice(&path[uri::first(path).len()..]);
 }

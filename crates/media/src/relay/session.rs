@@ -1,7 +1,7 @@
 //! Sessions and how they are found.
 
 use super::timers::Armed;
-use crate::command::{MediaTotals, MsrpSession, MsrpSide};
+use crate::command::{Matching, MediaTotals, MsrpSession, MsrpSide};
 use ahash::RandomState;
 use msrp::{Uri, uri};
 use std::collections::HashMap;
@@ -102,7 +102,8 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Sessions {
     by_id: HashMap<MediaId, Box<Session>, RandomState>,
-    /// `side, session-id of ours, 0, canonical URI of the peer` to session; without URI while pending.
+    /// `side, session-id of ours, 0, canonical URI of the peer` to session; `/` and session-id of the peer
+    /// where only that counts; nothing of it while pending.
     by_paths: HashMap<Box<[u8]>, MediaId, RandomState>,
 }
 
@@ -130,8 +131,10 @@ impl Sessions {
     pub(super) fn collides(&self, spec: &MsrpSession, key: &mut Vec<u8>) -> bool {
         [Realm::Access, Realm::Core].into_iter().any(|realm| {
             let side = spec.side(realm);
-            let known = side.remote_path.is_some() && write_key(realm, side, key);
-            known && self.by_paths.get(&key[..]).is_some_and(|&id| id != spec.id)
+            own_uris(side).any(|ours| {
+                let known = side.remote_path.is_some() && write_key(realm, ours, side, key);
+                known && self.by_paths.get(&key[..]).is_some_and(|&id| id != spec.id)
+            })
         })
     }
 
@@ -157,17 +160,23 @@ impl Sessions {
 
     fn add_paths(&mut self, spec: &MsrpSession, key: &mut Vec<u8>) {
         for realm in [Realm::Access, Realm::Core] {
-            if write_key(realm, spec.side(realm), key) {
-                self.by_paths.entry(key[..].into()).or_insert(spec.id);
+            let side = spec.side(realm);
+            for ours in own_uris(side) {
+                if write_key(realm, ours, side, key) {
+                    self.by_paths.entry(key[..].into()).or_insert(spec.id);
+                }
             }
         }
     }
 
     fn remove_paths(&mut self, spec: &MsrpSession, key: &mut Vec<u8>) {
         for realm in [Realm::Access, Realm::Core] {
-            let written = write_key(realm, spec.side(realm), key);
-            if written && self.by_paths.get(&key[..]) == Some(&spec.id) {
-                self.by_paths.remove(&key[..]);
+            let side = spec.side(realm);
+            for ours in own_uris(side) {
+                let written = write_key(realm, ours, side, key);
+                if written && self.by_paths.get(&key[..]) == Some(&spec.id) {
+                    self.by_paths.remove(&key[..]);
+                }
             }
         }
     }
@@ -198,6 +207,13 @@ impl Sessions {
             return Found::Session(id);
         }
         key.truncate(pending);
+        if let Some(id) = from.session_id {
+            push_session_id(id, key);
+            if let Some(&id) = self.by_paths.get(&key[..]) {
+                return Found::Session(id);
+            }
+            key.truncate(pending);
+        }
         self.by_paths.get(&key[..]).map_or(Found::Unknown, |&id| Found::Pending(id))
     }
 }
@@ -206,15 +222,29 @@ fn is_between(side: &MsrpSide, to: &[u8], from: &[u8]) -> bool {
     *side.local_path == *to && side.remote_path.as_deref().is_some_and(|path| uri::first(path) == from)
 }
 
-/// Writes the key a side is found by; false if it has none yet.
-fn write_key(realm: Realm, side: &MsrpSide, key: &mut Vec<u8>) -> bool {
-    let Some(session_id) = Uri::parse(&side.local_path).and_then(|uri| uri.session_id) else { return false };
+/// The URIs that a side has for us: the one we wrote, and that of a relay of ours before its peer.
+fn own_uris(side: &MsrpSide) -> impl Iterator<Item = &[u8]> {
+    core::iter::once(&side.local_path).chain(&side.relay_uri).map(|uri| &uri[..])
+}
+
+/// Writes the key that a side is found by under one of its URIs; false if it has none yet.
+fn write_key(realm: Realm, ours: &[u8], side: &MsrpSide, key: &mut Vec<u8>) -> bool {
+    let Some(session_id) = Uri::parse(ours).and_then(|uri| uri.session_id) else { return false };
     begin_key(realm, session_id, key);
     if let Some(path) = &side.remote_path {
         let Some(uri) = Uri::parse(uri::first(path)) else { return false };
-        uri.write_canonical(key);
+        match (side.matching, uri.session_id) {
+            (Matching::SessionId, Some(id)) => push_session_id(id, key),
+            _ => uri.write_canonical(key),
+        }
     }
     true
+}
+
+/// Stands where a canonical URI would, and is none.
+fn push_session_id(id: &[u8], key: &mut Vec<u8>) {
+    key.push(b'/');
+    key.extend_from_slice(id);
 }
 
 fn begin_key(realm: Realm, session_id: &[u8], key: &mut Vec<u8>) {

@@ -5,6 +5,7 @@ mod flow;
 mod laws;
 mod pairs;
 mod time;
+mod trust;
 
 use super::conn::{Flow, Wait};
 use super::*;

@@ -1,0 +1,34 @@
+//! The paths of a message as they go on (R66, R73).
+
+use crate::command::MsrpSide;
+use msrp::{Head, uri};
+
+/// Appends a path with its first URI replaced.
+pub(super) fn push_path(path: &[u8], first: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(first);
+    // The value is trimmed, so the path begins with its first URI.
+    out.extend_from_slice(path.get(uri::first(path).len()..).unwrap_or_default());
+}
+
+/// To-Path without the URI of a relay of ours that the sender put before itself (RFC 4976 §6).
+///
+/// A response names only that one: nothing is behind it, and the far end's URI takes its place.
+pub(super) fn behind_relay<'a>(side: &MsrpSide, to_path: &'a [u8]) -> &'a [u8] {
+    let has_hop = side.relay_uri.as_deref().is_some_and(|hop| *hop == *uri::first(to_path));
+    let rest = to_path.get(uri::first(to_path).len()..).unwrap_or_default().trim_ascii_start();
+    if has_hop && !rest.is_empty() { rest } else { to_path }
+}
+
+/// Appends From-Path as this side knows us: its relay of ours, if it has one, and behind it our URI.
+pub(super) fn push_own(head: &Head<'_>, side: &MsrpSide, out: &mut Vec<u8>) {
+    match &side.relay_uri {
+        None => push_path(head.from_path(), &side.local_path, out),
+        // It sent its request to the relay, so the relay answers.
+        Some(hop) if head.method().is_none() => out.extend_from_slice(hop),
+        Some(hop) => {
+            out.extend_from_slice(hop);
+            out.push(b' ');
+            push_path(head.from_path(), &side.local_path, out);
+        }
+    }
+}
