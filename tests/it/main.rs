@@ -7,4 +7,3 @@
 mod flows;
 mod hostile;
 mod registrar;
-mod specification;

@@ -3,6 +3,10 @@
 //! The core is made to gossip: its messages carry charging data, inner routes, hosts in Warnings. Nothing of
 //! that may reach the UE, which `crossing` checks afterwards for every message of the run.
 
+mod dialog;
+
+pub use dialog::Dialog;
+
 use crate::crossing::{self, Stand as Side};
 use crate::edge::{Edge, Settings};
 use crate::place::Place;
@@ -30,10 +34,10 @@ pub const IDENTITIES: [&str; 6] = [
 /// How one side answers.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    status: u16,
-    reason: &'static str,
-    extra: String,
-    body: String,
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) extra: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -57,17 +61,6 @@ impl Answer {
         sdp.clone_into(&mut self.body);
         self
     }
-}
-
-/// A dialog by the fields that both sides repeat: who opened it, with which From and To.
-#[derive(Clone, Debug)]
-pub struct Dialog {
-    name: String,
-    /// From of the request that opened it, with its tag.
-    caller: String,
-    /// Its To, with the tag of who answered.
-    callee: String,
-    by_ue: bool,
 }
 
 /// The tag of whoever answers.
@@ -104,10 +97,16 @@ impl Script {
 
     /// Registers with figure 5-9 and a digest that is true; the core proves it.
     #[must_use]
-    pub fn register(mut self) -> Self {
+    pub fn register(self) -> Self {
+        self.register_as("secret")
+    }
+
+    /// The same with a password of the UE's choice: the core's is `secret`.
+    #[must_use]
+    pub fn register_as(mut self, password: &str) -> Self {
         let first = register("register", 1);
-        let proof = "[authentication username=user password=secret]\nMax-Forwards";
-        let second = register("register", 2).replacen("Max-Forwards", proof, 1);
+        let proof = format!("[authentication username=user password={password}]\nMax-Forwards");
+        let second = register("register", 2).replacen("Max-Forwards", &proof, 1);
         self.ue = self.ue.request(&first).expect_challenge().request(&second).expect(200);
         let challenge =
             "WWW-Authenticate: Digest realm=\"ims.example.net\",nonce=\"4f2a\",algorithm=MD5,qop=\"auth\"\n";
@@ -131,7 +130,7 @@ impl Script {
     #[must_use]
     pub fn ue_asks(mut self, request: &str, answer: &Answer) -> Self {
         self.ue = self.ue.request(request).expect(answer.status);
-        self.core = self.core.expect_within(method(request)).send(&from_core_side(request, answer));
+        self.core = self.core.expect_request(method(request)).send(&from_core_side(request, answer));
         self
     }
 
@@ -139,7 +138,7 @@ impl Script {
     #[must_use]
     pub fn core_asks(mut self, request: &str, answer: &Answer) -> Self {
         self.core = self.core.request(request).expect(answer.status);
-        self.ue = self.ue.expect_within(method(request)).send(&from_ue_side(request, answer));
+        self.ue = self.ue.expect_request(method(request)).send(&from_ue_side(request, answer));
         self
     }
 
@@ -155,8 +154,8 @@ impl Script {
     #[must_use]
     pub fn ue_opens(mut self, name: &str, request: &str, answer: &Answer) -> (Self, Dialog) {
         let dialog = Dialog::by_ue(name, request);
-        self.ue = self.ue.request(request).expect_dialog(answer.status);
-        self.core = self.core.expect_request(method(request)).send(&opening(answer));
+        self.ue = self.ue.request(request).expect_dialog(answer.status, name);
+        self.core = self.core.expect_opening(method(request), name).send(&opening(answer));
         if method(request) == "INVITE" {
             self = self.ue_acknowledges(&dialog, cseq(request), "");
         }
@@ -167,7 +166,7 @@ impl Script {
     #[must_use]
     pub fn ue_acknowledges(mut self, dialog: &Dialog, cseq: u32, sdp: &str) -> Self {
         self.ue = self.ue.send(&dialog.from_ue("ACK", cseq, "", sdp));
-        self.core = self.core.expect_within("ACK");
+        self.core = self.core.expect_request("ACK");
         self
     }
 
@@ -175,17 +174,32 @@ impl Script {
     #[must_use]
     pub fn core_opens(mut self, name: &str, request: &str, answer: &Answer) -> (Self, Dialog) {
         let dialog = Dialog::by_core(name, request);
-        self.core = self.core.request(request).expect_dialog_through_edge(answer.status);
-        let contact = format!("[last_Record-Route:]\n{UE_CONTACT}");
+        self.core = self.core.request(request).expect_dialog(answer.status, name);
+        let contact = if answer.extra.contains("Contact:") { "" } else { UE_CONTACT };
+        let contact = format!("[last_Record-Route:]\n{contact}");
         self.ue = self
             .ue
-            .expect_request(method(request))
+            .expect_opening(method(request), name)
             .send(&from_ue_side(request, &answer.clone().with(&contact)));
         if method(request) == "INVITE" {
             self.core = self.core.send(&dialog.from_core("ACK", cseq(request), "", ""));
-            self.ue = self.ue.expect_within("ACK");
+            self.ue = self.ue.expect_request("ACK");
         }
         (self, dialog)
+    }
+
+    /// Runs it over `udp` or `tcp` with nobody between the two: what the UE and what the core saw.
+    ///
+    /// # Errors
+    /// What SIPp says of the side that failed.
+    pub fn run_direct(&self, name: &str, transport: &str) -> Result<[Vec<Message>; 2], String> {
+        let place = Place::new(&format!("{name}-{transport}"));
+        let address = place.address();
+        let core_stand = Stand { name: "core", transport, address, remote: None };
+        let core = Sipp::start(&place, core_stand, self.core.clone());
+        let remote = Some(SocketAddr::new(address, 5060));
+        let ue_stand = Stand { name: "ue", transport, address: place.address(), remote };
+        outcome(Sipp::start(&place, ue_stand, self.ue.clone()), core)
     }
 
     /// Runs it over `udp` or `tcp` and holds every message that crossed the edge to the rules.
@@ -201,20 +215,13 @@ impl Script {
         // what the core describes must at least take it.
         let _messaging_server = TcpListener::bind((core, MSRP_PORT)).expect("the address is this test's own");
         let core_stand = Stand { name: "core", transport, address: core, remote: None };
-        let mut core_side = Sipp::start(&place, core_stand, self.core.clone());
+        let core_side = Sipp::start(&place, core_stand, self.core.clone());
         let edge = Edge::start_with(&place, next_hop, settings);
         let remote = Some(edge.access(transport));
         let ue_stand = Stand { name: "ue", transport, address: place.address(), remote };
-        let mut ue_side = Sipp::start(&place, ue_stand, self.ue.clone());
-        while ue_side.is_running() || core_side.is_running() {
-            for side in [&mut ue_side, &mut core_side] {
-                if side.has_failed() {
-                    panic!("{name} over {transport}: {}", side.outcome().expect_err("it has failed"));
-                }
-            }
-            std::thread::sleep(crate::GLANCE);
-        }
-        let (ue, core_seen) = (ue_side.finish(), core_side.finish());
+        let ue_side = Sipp::start(&place, ue_stand, self.ue.clone());
+        let sides = outcome(ue_side, core_side);
+        let [ue, core_seen] = sides.unwrap_or_else(|failure| panic!("{name} over {transport}: {failure}"));
         let stand = Side {
             access: edge.access_address().to_string(),
             edge_core: edge.core_address().to_string(),
@@ -238,6 +245,19 @@ impl Script {
     }
 }
 
+/// Waits for both sides; one that fails does not keep the other waiting.
+fn outcome(mut ue: Sipp, mut core: Sipp) -> Result<[Vec<Message>; 2], String> {
+    while ue.is_running() || core.is_running() {
+        for side in [&mut ue, &mut core] {
+            if side.has_failed() {
+                side.outcome()?;
+            }
+        }
+        std::thread::sleep(crate::GLANCE);
+    }
+    Ok([ue.outcome()?, core.outcome()?])
+}
+
 /// What a run leaves for further looks.
 #[derive(Debug)]
 pub struct Ran {
@@ -257,61 +277,6 @@ const MSRP_PORT: u16 = 7654;
 
 /// The UE's Contact in what it answers: a private address, as behind a NAT.
 const UE_CONTACT: &str = "Contact: <sip:user2@182.1.1.203:41210>;+g.3gpp.icsi-ref=\"urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session\"\n";
-
-impl Dialog {
-    fn by_ue(name: &str, request: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            caller: value(request, "From"),
-            callee: format!("{}{ANSWER_TAG}", value(request, "To")),
-            by_ue: true,
-        }
-    }
-
-    fn by_core(name: &str, request: &str) -> Self {
-        Self { by_ue: false, ..Self::by_ue(name, request) }
-    }
-
-    /// The same dialog with the tag of another who answered, for forks.
-    #[must_use]
-    pub fn tagged(&self, tag: &str) -> Self {
-        Self { callee: self.callee.replace(ANSWER_TAG, &format!(";tag={tag}")), ..self.clone() }
-    }
-
-    /// The same dialog as the core knows it, where the number of the To was completed.
-    #[must_use]
-    pub fn completed(&self, dialled: &str, number: &str) -> Self {
-        Self { callee: self.callee.replacen(dialled, number, 1), ..self.clone() }
-    }
-
-    /// A request of the UE.
-    #[must_use]
-    pub fn from_ue(&self, method: &str, cseq: u32, extra: &str, sdp: &str) -> String {
-        let (from, to) = if self.by_ue { (&self.caller, &self.callee) } else { (&self.callee, &self.caller) };
-        self.request(method, cseq, from, to, extra, sdp)
-    }
-
-    /// A request of the core.
-    #[must_use]
-    pub fn from_core(&self, method: &str, cseq: u32, extra: &str, sdp: &str) -> String {
-        let (from, to) = if self.by_ue { (&self.callee, &self.caller) } else { (&self.caller, &self.callee) };
-        let extra = if method == "ACK" { extra.to_owned() } else { format!("{extra}{GOSSIP}") };
-        let request = self.request(method, cseq, from, to, &extra, sdp);
-        // A dialog that the core opened has recorded the core's inner route, too: who stands there has taken
-        // it off by the time the edge gets the request.
-        if self.by_ue { request } else { request.replace("[routes]", "Route: <[$through_edge]>") }
-    }
-
-    fn request(&self, method: &str, cseq: u32, from: &str, to: &str, extra: &str, sdp: &str) -> String {
-        let described = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\n" };
-        format!(
-            "{method} [next_url] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport\n\
-             [routes]\nMax-Forwards: 70\nFrom: {from}\nTo: {to}\nCall-ID: {}///[call_id]\nCSeq: {cseq} {method}\n\
-             {extra}{described}Content-Length: [len]\n\n{sdp}",
-            self.name
-        )
-    }
-}
 
 /// The specification's REGISTER (figure 5-9) with another CSeq.
 #[must_use]
@@ -424,7 +389,8 @@ fn value(request: &str, name: &str) -> String {
 }
 
 /// A final answer of the core to `request`, which tells whether it is inside a dialog.
-fn from_core_side(request: &str, answer: &Answer) -> String {
+#[must_use]
+pub fn from_core_side(request: &str, answer: &Answer) -> String {
     let warning = if answer.status >= 400 { "Warning: 399 [local_ip]:[local_port] \"no\"\n" } else { "" };
     answered(tag_for(request), answer, &format!("{warning}{GOSSIP}"))
 }

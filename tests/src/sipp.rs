@@ -43,33 +43,17 @@ impl Scenario {
         self.provisional().line(&format!("<recv response=\"{status}\"/>"))
     }
 
-    /// Expects a final response that opens a dialog: `[next_url]` and `[routes]` are its from here on.
+    /// Expects a final response that opens `dialog`: its target and route set are kept.
     #[must_use]
-    pub fn expect_dialog(self, status: u16) -> Self {
-        self.provisional().line(&format!("<recv response=\"{status}\" rrs=\"true\"/>"))
+    pub fn expect_dialog(self, status: u16, dialog: &str) -> Self {
+        self.provisional().recv(&format!("response=\"{status}\""), dialog)
     }
 
-    /// The same, keeping the topmost Record-Route as `[$through_edge]`.
+    /// Expects this provisional response, which opens `dialog` early; only a 100 may come before.
     #[must_use]
-    pub fn expect_dialog_through_edge(self, status: u16) -> Self {
-        self.provisional().line(&format!(
-            "<recv response=\"{status}\" rrs=\"true\"><action>\
-             <ereg regexp=\"sip:[-+A-Za-z0-9@.:_;=~]*\" search_in=\"hdr\" header=\"Record-Route:\" \
-             assign_to=\"through_edge\"/></action></recv>\n<Reference variables=\"through_edge\"/>"
-        ))
-    }
-
-    /// Expects this provisional response; only a 100 may come before. It opens a dialog, too.
-    #[must_use]
-    pub fn expect_progress(self, status: u16) -> Self {
+    pub fn expect_progress(self, status: u16, dialog: &str) -> Self {
         self.line("<recv response=\"100\" optional=\"true\"/>")
-            .line(&format!("<recv response=\"{status}\" rrs=\"true\"/>"))
-    }
-
-    /// Expects exactly this response to a request of `method`, whatever else is under way.
-    #[must_use]
-    pub fn expect_answer(self, status: u16, method: &str) -> Self {
-        self.line(&format!("<recv response=\"{status}\" response_txn=\"{method}\"/>"))
+            .recv(&format!("response=\"{status}\""), dialog)
     }
 
     /// Expects a 401 whose challenge the next request answers with `[authentication …]`.
@@ -78,16 +62,43 @@ impl Scenario {
         self.provisional().line("<recv response=\"401\" auth=\"true\"/>")
     }
 
-    /// Expects a request that opens a dialog or stands alone.
+    /// Expects a request.
     #[must_use]
     pub fn expect_request(self, method: &str) -> Self {
-        self.line(&format!("<recv request=\"{method}\" rrs=\"true\"/>"))
+        self.line(&format!("<recv request=\"{method}\"/>"))
     }
 
-    /// Expects a request inside a dialog: `[next_url]` and `[routes]` stay.
+    /// Expects a request that opens `dialog`: its target and route set are kept, and its Via, so that it can
+    /// be answered while others are under way.
     #[must_use]
-    pub fn expect_within(self, method: &str) -> Self {
-        self.line(&format!("<recv request=\"{method}\"/>"))
+    pub fn expect_opening(self, method: &str, dialog: &str) -> Self {
+        self.recv(&format!("request=\"{method}\""), dialog)
+    }
+
+    /// A message that opens a dialog. SIPp's own `rrs` keeps the first route set of a call only, and a call
+    /// here has many dialogs. Of two Record-Routes the first is the edge's: who stands behind the other takes
+    /// it off before the edge gets a request.
+    fn recv(self, what: &str, dialog: &str) -> Self {
+        let variable = variables(dialog);
+        // No pattern holds `<` or `>`: SIPp reads them as XML even inside quotes.
+        let uri = "sip:[-+A-Za-z0-9@.:_;=~%]*";
+        let keep = |pattern: &str, header: &str, name: &str| {
+            format!(
+                "<ereg regexp=\"{pattern}\" search_in=\"hdr\" header=\"{header}:\" assign_to=\"{name}\"/>"
+            )
+        };
+        let kept = [
+            keep(uri, "Contact", &variable.target),
+            keep(uri, "Record-Route", &variable.route),
+            keep(".*", "Record-Route", &variable.routes),
+            keep(".*", "Via", &variable.via),
+        ];
+        let Variables { target, route, routes, via } = variable;
+        let named = self.line(&format!("<recv {what}><action>{}</action></recv>", kept.concat()));
+        // Each once more, or SIPp takes one that nobody asks for as a slip.
+        [target, route, routes, via]
+            .iter()
+            .fold(named, |scenario, name| scenario.line(&format!("<Reference variables=\"{name}\"/>")))
     }
 
     /// Expects a REGISTER and keeps the way back to the UE: `[$path]` and `[$contact]`.
@@ -129,6 +140,27 @@ impl Scenario {
         self.xml.push('\n');
         self
     }
+}
+
+/// What a scenario keeps of the message that opened a dialog, by the names of SIPp's variables.
+#[derive(Clone, Debug)]
+pub struct Variables {
+    /// The URI of its Contact.
+    pub target: String,
+    /// The URI of its first Record-Route.
+    pub route: String,
+    /// All of its first Record-Route line.
+    pub routes: String,
+    /// Its Via.
+    pub via: String,
+}
+
+/// The variables of a dialog.
+#[must_use]
+pub fn variables(dialog: &str) -> Variables {
+    let name: String = dialog.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let of = |what: &str| format!("{what}_{name}");
+    Variables { target: of("target"), route: of("route"), routes: of("routes"), via: of("via") }
 }
 
 /// Keeps Path and Contact of a REGISTER. The patterns hold no `<` or `>`: SIPp reads them as XML even

@@ -108,3 +108,32 @@ fn the_edge_refuses_what_is_illegal() {
         }
     });
 }
+
+/// R32: a pager message to a number as it is dialled; the UE gets its own To back.
+#[test]
+fn a_dialled_number_is_completed() {
+    let mut script = Script::registered("dialled")
+        .completing("tel:28880001", "tel:+8675528880001")
+        .completing("tel:02088880001", "tel:+862088880001")
+        .completing("tel:13812342821", "tel:+8613812342821");
+    for (n, number) in
+        ["tel:28880001", "tel:02088880001", "tel:13812342821", "tel:+8675520000002"].iter().enumerate()
+    {
+        let message = ue_sends("pager-01-message-cpim")
+            .replace("pager-01-message-cpim", &format!("dialled{n}"))
+            .replacen(
+                "MESSAGE sip:user2@bj.ims.mnc000.mcc460.3gppnetwork.org",
+                &format!("MESSAGE {number}"),
+                1,
+            )
+            .replacen("To: <sip:user2@bj.ims.mnc000.mcc460.3gppnetwork.org>", &format!("To: <{number}>"), 1)
+            .replacen(
+                "Max-Forwards",
+                "P-Preferred-Identity: <sip:+8675520000001@chinamobile.com>\nMax-Forwards",
+                1,
+            );
+        assert!(message.contains(&format!("To: <{number}>")), "{message}");
+        script = script.ue_asks(&message, &ok());
+    }
+    over_each("dialled", &script, |_| {});
+}

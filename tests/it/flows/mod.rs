@@ -2,6 +2,9 @@
 //! crossed the edge is held to the rules of `gatehouse_tests::crossing`: R6, R14 to R35, R45 and R65 to R69 are
 //! checked on all of them. SIPp has no TLS in Debian: over TLS the lab, baresip and linphone run.
 
+mod calls;
+mod control;
+mod groups;
 mod messages;
 mod registration;
 mod sessions;

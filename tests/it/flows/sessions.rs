@@ -63,3 +63,19 @@ fn sessions_to_a_ue() {
     }
     over_each("invited", &script, |_| {});
 }
+
+/// R32, R60: a report of spam goes to a bare number, with its evidence in the first part.
+#[test]
+fn spam_is_reported_to_a_bare_number() {
+    let number = "+861008699999";
+    let script = Script::registered("spam").completing(number, &format!("tel:{number}"));
+    let report = ue_sends("spam-01-invite-bare-number");
+    let (script, dialog) =
+        script.ue_opens("spam-01-invite-bare-number", &report, &ok().describing(&server_sdp()));
+    let script = script.ue_asks(&dialog.from_ue("BYE", 2, "", ""), &ok());
+    over_each("spam", &script, |ran| {
+        let report = ran.core.iter().find(|m| m.inbound && m.is_request("INVITE")).expect("the report came");
+        assert!(report.start_line().starts_with("INVITE tel:+861008699999 "), "{}", report.start_line());
+        assert!(report.body.contains("Spam-From:baduser@"), "{}", report.body);
+    });
+}

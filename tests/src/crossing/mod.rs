@@ -91,7 +91,7 @@ fn is_pair(sent: &SipMessage, got: &SipMessage) -> bool {
     sent.call_id() == got.call_id()
         && sent.cseq() == got.cseq()
         && sent.status() == got.status()
-        && (got.is_request() || tag(sent) == tag(got) || tag(sent).is_none())
+        && (tag(sent) == tag(got) || (tag(sent).is_none() && !got.is_request()))
 }
 
 fn answers(response: &SipMessage, request: &SipMessage) -> bool {
