@@ -18,6 +18,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.limits();
     checks.number_plan();
     checks.msrp();
+    checks.topology();
 }
 
 mod msrp;
@@ -340,6 +341,19 @@ impl Checks<'_> {
         if m.queue_low_bytes >= m.queue_high_bytes {
             let hint = "reading stops above high and goes on below low";
             self.fault("msrp.queue_low_bytes", "`queue_low_bytes` is not below `queue_high_bytes`", hint);
+        }
+    }
+
+    fn topology(&mut self) {
+        for (i, domain) in self.config.topology.hidden_domains.iter().enumerate() {
+            let path = format!("topology.hidden_domains[{i}]");
+            if !is_host_name(domain) {
+                self.fault(
+                    &path,
+                    format!("`{path}` is no domain: \"{domain}\""),
+                    "such as \"core.example.net\"",
+                );
+            }
         }
     }
 

@@ -120,7 +120,12 @@ impl Reader {
         false
     }
 
-    fn parsed<T: core::str::FromStr>(&mut self, node: &Node<'_>, what: &str, example: &str) -> Option<T> {
+    pub(crate) fn parsed<T: core::str::FromStr>(
+        &mut self,
+        node: &Node<'_>,
+        what: &str,
+        example: &str,
+    ) -> Option<T> {
         let DeValue::String(text) = node.get_ref() else {
             return self.wrong_type(node, &format!("a string with {what}"));
         };

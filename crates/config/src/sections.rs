@@ -9,7 +9,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::path::PathBuf;
-use wire::{Realm, Transport};
+use wire::{Prefix, Realm, Transport};
 
 section! {
     /// Everything an operator can set.
@@ -42,6 +42,8 @@ section! {
         media: Media = Media::default();
         /// What the edge says about UEs.
         identity: Identity = Identity::default();
+        /// What UEs see of the core.
+        topology: Topology = Topology::default();
     }
 }
 
@@ -447,6 +449,24 @@ section! {
         /// P-Access-Network-Info for UEs that send none (R15); empty: nothing is added.
         access_network_info: String = "IEEE-802.11".to_owned();
     }
+}
+
+section! {
+    /// `[topology]`: what UEs see of the core, and the core of UEs.
+    Topology {
+        /// Shows Call-IDs to the other side under a mask (R24); otherwise they pass unchanged.
+        mask_call_id: bool = false;
+        /// Addresses that no UE may see in text; addresses in SIP URIs are hidden wherever they lie.
+        hidden: Vec<Prefix> = private_ranges();
+        /// Names that end in one of these are hidden like addresses.
+        hidden_domains: Vec<String> = Vec::new();
+    }
+}
+
+/// RFC 1918, RFC 4193: of no use to anybody outside.
+fn private_ranges() -> Vec<Prefix> {
+    let ranges = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+    ranges.iter().filter_map(|range| range.parse().ok()).collect()
 }
 
 const fn loopback(port: u16) -> SocketAddr {

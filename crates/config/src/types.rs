@@ -4,7 +4,7 @@ use crate::read::{Bounded, Node, Reader, Value, words};
 use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;
-use wire::Transport;
+use wire::{Prefix, Transport};
 
 words! {
     /// How much is logged.
@@ -80,6 +80,16 @@ impl Bounded for Transport {}
 impl Value for Transport {
     fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self> {
         reader.word(node, &Self::ALL.map(|t| (t.label(), t)))
+    }
+    fn show(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+impl Bounded for Prefix {}
+impl Value for Prefix {
+    fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self> {
+        reader.parsed(node, "a range of addresses", "\"10.0.0.0/8\" or \"2001:db8::/32\"")
     }
     fn show(&self) -> String {
         format!("\"{self}\"")

@@ -31,7 +31,7 @@ pub struct Call {
     pub subscribing: Option<Subscribing>,
     /// Until when a notifier may answer a SUBSCRIBE (RFC 6665 §4.1.2.4: timer N).
     pub open_until: Option<Instant>,
-    /// Its Call-ID.
+    /// Its Call-ID, as the core knows it.
     pub call_id: Box<[u8]>,
     /// The tag of the inviter.
     pub inviter_tag: Box<[u8]>,
@@ -114,7 +114,7 @@ pub struct Place {
 pub struct Names<'a> {
     /// The side that sent the request.
     pub from: Realm,
-    /// Call-ID.
+    /// Call-ID, as the core knows it.
     pub call_id: &'a [u8],
     /// The From tag.
     pub from_tag: &'a [u8],
@@ -129,7 +129,7 @@ pub struct Names<'a> {
 pub struct Opening<'a> {
     /// Which side sent the INVITE.
     pub inviter: Realm,
-    /// Call-ID.
+    /// Call-ID, as the core knows it.
     pub call_id: &'a [u8],
     /// The From tag.
     pub inviter_tag: &'a [u8],

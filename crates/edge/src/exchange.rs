@@ -12,6 +12,7 @@
 
 use crate::flow::Origin;
 use crate::in_dialog::Inside;
+use crate::mask::Owner;
 use crate::points::PointId;
 use crate::registration::Registering;
 use crate::reply::Echo;
@@ -87,6 +88,8 @@ pub struct Exchange {
     pub fallback: Option<Hop>,
     /// Of the UE concerned.
     pub binding: Option<BindingId>,
+    /// Whom its names are masked for, if the UE has no binding here.
+    pub owner: Option<Owner>,
     /// Core next hops that were tried, as bits.
     pub tried: u32,
     /// Whether another next hop may be tried.

@@ -12,7 +12,7 @@ use crate::identify::Caller;
 use crate::proxy::Way;
 use crate::shard::Edge;
 use crate::validate::{Mode, Reject, request_from_access};
-use crate::{admit, headers, identify, in_dialog, keepalive, refuse, registration};
+use crate::{admit, headers, identify, in_dialog, keepalive, orphan, refuse, registration};
 use sip::{HeaderId, Message, Method};
 use wire::{Cause, EditList, Instant, Realm};
 
@@ -70,6 +70,7 @@ fn dispatch(
         Method::Register => registration::request(edge, request, edits, out),
         Method::Cancel => edge.on_cancel(request, out),
         _ if request.in_dialog() && in_dialog::request(edge, request, edits, out)? => Ok(()),
+        _ if request.in_dialog() && orphan::request_of_ue(edge, request, edits, out)? => Ok(()),
         Method::Ack => Err(Cause::StrayAck),
         method if request.in_dialog() && in_dialog::needs_dialog(method) => Err(Cause::UnknownDialog),
         Method::Options if is_for_edge(edge, message) => {
@@ -109,6 +110,7 @@ fn forward(
         target,
         purpose,
         binding: Some(caller.binding),
+        owner: None,
         tried: (!request.in_dialog()).then_some(tried),
     };
     edge.forward(request, way, edits, out).map(drop)
@@ -116,6 +118,10 @@ fn forward(
 
 /// Completes the numbers of Request-URI and To; the echo gives the UE its own To back (R32).
 fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: &mut EditList) {
+    // What the core named and we hid is no dialled number.
+    if Edge::is_hidden(message.uri()) || message.to().is_ok_and(|to| Edge::is_hidden(to.uri)) {
+        return;
+    }
     let mut text = core::mem::take(&mut edge.scratch.text);
     let own = identify::caller_number(edge, caller);
     edge.derived.numbers.complete_request(message, own, &mut text, edits);
@@ -124,6 +130,9 @@ fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: 
 
 /// The same inside a dialog, where the Request-URI is the remote target and stays.
 pub(crate) fn normalise_to(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: &mut EditList) {
+    if message.to().is_ok_and(|to| Edge::is_hidden(to.uri)) {
+        return;
+    }
     let mut text = core::mem::take(&mut edge.scratch.text);
     let own = identify::caller_number(edge, caller);
     edge.derived.numbers.complete_to(message, own, &mut text, edits);

@@ -104,7 +104,7 @@ fn forward(
             Purpose::Plain
         }
     };
-    let way = Way { target, purpose, binding: Some(binding), tried: None };
+    let way = Way { target, purpose, binding: Some(binding), owner: None, tried: None };
     edge.forward(request, way, edits, out).map(drop)
 }
 

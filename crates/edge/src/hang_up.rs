@@ -46,7 +46,15 @@ impl Edge {
             Realm::Core => self.target_of_route(&first_hop(&way), &mut 0, now),
         };
         let Some(target) = target.filter(|_| confirmed && !way.target.is_empty()) else { return };
-        let Some(mut request) = bye(call, place.dialog, side, cause) else { return };
+        let call_id = match side {
+            Realm::Access => self.call_id_for_access(&call.call_id, &self.owner_of(binding)),
+            Realm::Core => (&*call.call_id).into(),
+        };
+        let shown = |address: &[u8]| match side {
+            Realm::Access => self.hidden_value(address, target.point),
+            Realm::Core => address.to_vec(),
+        };
+        let Some(mut request) = bye(call, place.dialog, side, cause, &call_id, &shown) else { return };
         request.uri.extend_from_slice(&way.target);
         request.routes.extend_from_slice(&way.routes);
         let _ = self.originate(&request, target, (Purpose::Plain, Some(binding)), None, now, out);
@@ -54,9 +62,16 @@ impl Edge {
 }
 
 /// The BYE that `side` gets.
-fn bye(call: &Call, number: u32, side: Realm, cause: Cause) -> Option<OwnRequest> {
+fn bye(
+    call: &Call,
+    number: u32,
+    side: Realm,
+    cause: Cause,
+    call_id: &[u8],
+    shown: &dyn Fn(&[u8]) -> Vec<u8>,
+) -> Option<OwnRequest> {
     let dialog = call.dialog(number)?;
-    let address = |text: &[u8]| if text.is_empty() { NOBODY.to_vec() } else { text.to_vec() };
+    let address = |text: &[u8]| if text.is_empty() { NOBODY.to_vec() } else { shown(text) };
     let inviter = [&address(&call.inviter_address)[..], b";tag=", &call.inviter_tag].concat();
     let callee = [&address(&call.callee_address)[..], b";tag=", &dialog.tag].concat();
     let (from, to) = match side == call.inviter {
@@ -65,7 +80,7 @@ fn bye(call: &Call, number: u32, side: Realm, cause: Cause) -> Option<OwnRequest
     };
     let mut request = OwnRequest::new(Method::Bye);
     let text = &mut request.fields;
-    for part in [b"From: ", &from[..], b"\r\nTo: ", &to, b"\r\nCall-ID: ", &call.call_id, b"\r\nCSeq: "] {
+    for part in [b"From: ", &from[..], b"\r\nTo: ", &to, b"\r\nCall-ID: ", call_id, b"\r\nCSeq: "] {
         text.extend_from_slice(part);
     }
     let cseq = dialog.cseq.get(counters::index(side.other())).copied().unwrap_or_default();

@@ -77,21 +77,31 @@ pub(crate) const fn needs_dialog(method: Method) -> bool {
 }
 
 fn find(edge: &Edge, request: &Incoming<'_>) -> Option<Place> {
-    edge.calls.find(&names(edge, request)?)
+    with_names(edge, request, |names| edge.calls.find(names))
 }
 
-/// The names of the dialog that a request claims to belong to.
-pub(crate) fn names<'a>(edge: &'a Edge, request: &Incoming<'a>) -> Option<Names<'a>> {
-    let owners = match request.origin.realm {
-        Realm::Access => Some(edge.flows.bindings(request.origin.flow()?)),
-        Realm::Core => None,
-    };
-    Some(Names {
+/// What `look` finds under the names of the dialog that a request claims to belong to. Dialogs are kept
+/// by the Call-ID the core knows; what a UE's stands for depends on whose it is.
+pub(crate) fn with_names<R>(
+    edge: &Edge,
+    request: &Incoming<'_>,
+    look: impl Fn(&Names<'_>) -> Option<R>,
+) -> Option<R> {
+    let mut names = Names {
         from: request.origin.realm,
         call_id: request.call_id,
         from_tag: request.from.tag().unwrap_or_default(),
         to_tag: request.to.tag()?,
-        owners,
+        owners: None,
+    };
+    if request.origin.realm == Realm::Core {
+        return look(&names);
+    }
+    let owners = edge.flows.bindings(request.origin.flow()?);
+    names.owners = Some(owners);
+    owners.iter().find_map(|owner| {
+        let call_id = edge.call_id_for_core(request.call_id, *owner);
+        look(&Names { call_id: &call_id, ..names })
     })
 }
 
@@ -152,7 +162,8 @@ fn send(
     let (message, method, from) = (request.message, request.method(), request.origin.realm);
     if method == Method::Ack {
         edge.negotiate_answer(place.call, Some(place.dialog), message, from, edits, out);
-        return edge.forward_ack(request, target, edits, out);
+        let binding = edge.calls.call(place.call).map(|call| call.binding).ok_or(Cause::UnknownDialog)?;
+        return edge.forward_ack(request, target, binding, edits, out);
     }
     let call = edge.calls.call_mut(place.call);
     if let Some(dialog) = call.and_then(|call| call.dialog_mut(place.dialog)) {
@@ -166,7 +177,7 @@ fn send(
     edge.negotiate(place.call, Some(place.dialog), message, from, edits, out)?;
     let binding = edge.calls.call(place.call).map(|call| call.binding);
     let purpose = Purpose::Inside(Box::new(inside));
-    let way = proxy::Way { target, purpose, binding, tried: None };
+    let way = proxy::Way { target, purpose, binding, owner: None, tried: None };
     edge.forward(request, way, edits, out).map(drop)
 }
 

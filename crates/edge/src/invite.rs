@@ -84,7 +84,12 @@ impl Edge {
                 routes: self.routes_of_request(message),
             },
         };
-        let (call_id, flow) = (request.call_id, ue.flow);
+        let flow = ue.flow;
+        let call_id = match inviter {
+            Realm::Access => self.call_id_for_core(request.call_id, binding),
+            Realm::Core => request.call_id.into(),
+        };
+        let call_id = &*call_id;
         let opening = Opening { inviter, call_id, inviter_tag, binding, flow, inviter_way, subscribing };
         let id = self.calls.open(opening, request.now).ok_or(Cause::TableFull)?;
         if let Some(call) = self.calls.call_mut(id) {
@@ -97,7 +102,7 @@ impl Edge {
         if inviter == Realm::Access && contact.is_none() {
             self.fill_contact(message, binding, target, edits);
         }
-        self.record_route(id, message, target, edits);
+        self.record_route(id, None, message, target, edits);
         Ok(id)
     }
 
@@ -138,7 +143,7 @@ impl Edge {
             }
             dialog.number
         });
-        self.record_route_answer(id, x, message, edits);
+        self.record_route_answer(id, number, x, message, edits);
         if tag.is_some() && number.is_none() {
             // It has ended, or is one fork too many: its media are not anchored, so not shown.
             strip_body(message, edits);
@@ -354,20 +359,21 @@ impl Edge {
         self.arm_call(place.call);
     }
 
-    /// R25 towards the callee. The core gets our token; a UE gets our bare address, for its flow says
-    /// who it is.
+    /// R25 towards the callee: what stands in it brings us back to the dialog, even if we forgot it.
     pub(crate) fn record_route(
         &self,
         id: DialogId,
+        dialog: Option<u32>,
         message: Message<'_>,
         target: &Target,
         edits: &mut EditList,
     ) {
         let Some(call) = self.calls.call(id) else { return };
+        let user = self.own_user(call, dialog, target.realm);
         let at = self.points.at(target.point);
         edits.insert_with(behind_vias(message), |out| {
             out.extend_from_slice(b"Record-Route: ");
-            push_own_route(own_user(call, target.realm), at, out);
+            push_own_route(&user, at, out);
             out.extend_from_slice(b"\r\n");
         });
     }
@@ -376,15 +382,17 @@ impl Edge {
     pub(crate) fn record_route_answer(
         &self,
         id: DialogId,
+        dialog: Option<u32>,
         x: &Exchange,
         message: Message<'_>,
         edits: &mut EditList,
     ) {
         let Some(call) = self.calls.call(id) else { return };
+        let user = self.own_user(call, dialog, x.requester.realm);
         let at = self.points.at(x.requester.point);
         edits.insert_with(behind_vias(message), |out| {
             out.extend_from_slice(b"Record-Route: ");
-            push_own_route(own_user(call, x.requester.realm), at, out);
+            push_own_route(&user, at, out);
             if x.requester.realm == Realm::Core && !call.inviter_way.routes.is_empty() {
                 out.extend_from_slice(b", ");
                 out.extend_from_slice(&call.inviter_way.routes);
@@ -408,16 +416,31 @@ impl Edge {
     }
 
     fn seal_token(&mut self, id: DialogId) {
-        let Some(call) = self.calls.call_mut(id) else { return };
+        let Some(call) = self.calls.call(id) else { return };
         let flow =
             FlowToken { node: self.node, shard: self.context.shard, flow: call.flow, binding: call.binding };
         let own = self.bindings.live(call.binding).map_or(&b""[..], |b| b.profile().contact_uri);
         let contact = if call.inviter == Realm::Access { &call.inviter_way.target[..] } else { own };
-        let route = route_state(self.epoch, contact);
+        let route = route_state(self.epoch, &self.owner_of(call.binding), contact);
         let token = Token::Dialog(DialogToken { flow, dialog: id, route: &route });
         let mut text = Vec::with_capacity(crate::token::TOKEN_CHARS_MAX);
         self.tokens.seal(&token, &mut self.random, &mut text);
-        call.token = text.into();
+        if let Some(call) = self.calls.call_mut(id) {
+            call.token = text.into();
+        }
+    }
+
+    /// The user part of our Record-Route on one side: for the core the token of the call; for a UE the
+    /// way to the other end as it is by then, in case we are restarted.
+    fn own_user(&self, call: &Call, dialog: Option<u32>, side: Realm) -> Vec<u8> {
+        let way = match (side, call.inviter) {
+            (Realm::Core, _) => return call.token.to_vec(),
+            (Realm::Access, Realm::Core) => Some(&call.inviter_way),
+            (Realm::Access, Realm::Access) => {
+                dialog.and_then(|dialog| call.dialog(dialog)).map(|dialog| &dialog.callee_way)
+            }
+        };
+        way.map(|way| self.seal_way(call.binding, way)).unwrap_or_default()
     }
 
     /// The route set towards an inviter in the core: its Record-Routes in their order (RFC 3261 §12.1.1).
@@ -481,14 +504,6 @@ const TARGET_BYTES_MAX: usize = 1_024;
 
 /// Call-ID and tag; likewise.
 pub(crate) const NAMES_BYTES_MAX: usize = 512;
-
-/// The user part of our Record-Route on one side.
-fn own_user(call: &Call, side: Realm) -> &[u8] {
-    match side {
-        Realm::Access => b"",
-        Realm::Core => &call.token,
-    }
-}
 
 /// Appends `<sip:[user@]host:port;transport=...;lr>` (R25).
 fn push_own_route(user: &[u8], at: &SipPoint, out: &mut Vec<u8>) {

@@ -23,6 +23,7 @@ mod inbound;
 mod invite;
 mod keepalive;
 pub mod keys;
+pub mod mask;
 pub mod negotiation;
 pub mod number;
 mod originate;
@@ -38,6 +39,7 @@ mod shard;
 pub mod slots;
 pub mod subscription;
 pub mod token;
+mod topology;
 pub mod validate;
 
 pub use api::{Action, Event, Outbox, Reason, Record, ShardContext};

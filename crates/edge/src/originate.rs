@@ -67,6 +67,7 @@ impl Edge {
             purpose,
             fallback: None,
             binding,
+            owner: None,
             tried: 0,
             retryable: false,
             answered: false,

@@ -10,6 +10,7 @@ use crate::api::{Action, Outbox};
 use crate::deadlines::Alarm;
 use crate::exchange::{Branch, Cancel, Client, Exchange, Incoming, Purpose, Server, Target, line_around};
 use crate::flow::{Origin, flow_of};
+use crate::mask::Owner;
 use crate::shard::Edge;
 use crate::{counters, headers, reply};
 use core::net::SocketAddr;
@@ -27,6 +28,8 @@ pub(crate) struct Way {
     pub purpose: Purpose,
     /// Of the UE concerned.
     pub binding: Option<BindingId>,
+    /// Its owner, if the UE has no binding here any more.
+    pub owner: Option<Owner>,
     /// Core next hops that are used up, as bits; `None` if no other hop may be tried.
     pub tried: Option<u32>,
 }
@@ -57,6 +60,7 @@ impl Edge {
         x.branch = Branch::new(id, &mut self.random);
         let at = self.points.at(x.target.point);
         headers::own_via(message, at, x.target.transport, &x.branch, edits);
+        self.hide(message, x.target.realm, x.target.point, &|| self.owner_of_exchange(&x), edits);
         sip::edit::fit_content_length(message, edits);
         let start = out.bytes.len();
         let gathered = edits.gather(message.bytes(), &mut out.bytes);
@@ -106,6 +110,7 @@ impl Edge {
             purpose: Purpose::Plain,
             fallback: reply::fallback_hop(origin, &request.via),
             binding: way.binding,
+            owner: way.owner,
             tried: way.tried.unwrap_or_default(),
             retryable: way.tried.is_some(),
             answered: false,
@@ -117,6 +122,16 @@ impl Edge {
         })?;
         self.counters.exchanges_opened += 1;
         Some(id)
+    }
+
+    /// Whom the names of an exchange are masked for.
+    fn owner_of_exchange(&self, x: &Exchange) -> Owner {
+        match (&x.purpose, x.owner, x.binding) {
+            (Purpose::Register(registering), ..) => self.masks.owner(&registering.aor_key),
+            (_, Some(owner), _) => owner,
+            (_, None, Some(binding)) => self.owner_of(binding),
+            (_, None, None) => Owner::default(),
+        }
     }
 
     /// Sends the request and starts everything that watches for its answer.
@@ -261,6 +276,7 @@ impl Edge {
             Realm::Access => self.response_to_access(x, message, now, &mut edits, out),
             Realm::Core => self.response_to_core(x, message, now, &mut edits, out),
         }
+        self.hide(message, x.requester.realm, x.requester.point, &|| self.owner_of_exchange(x), &mut edits);
         sip::edit::fit_content_length(message, &mut edits);
         let start = out.bytes.len();
         if edits.gather(message.bytes(), &mut out.bytes).is_err() {
@@ -487,11 +503,13 @@ impl Edge {
         &mut self,
         request: &Incoming<'_>,
         target: Target,
+        binding: BindingId,
         edits: &mut EditList,
         out: &mut Outbox,
     ) -> Result<(), Cause> {
         let branch = Branch::new(NO_EXCHANGE, &mut self.random);
         headers::own_via(request.message, self.points.at(target.point), target.transport, &branch, edits);
+        self.hide(request.message, target.realm, target.point, &|| self.owner_of(binding), edits);
         sip::edit::fit_content_length(request.message, edits);
         let start = out.bytes.len();
         edits.gather(request.message.bytes(), &mut out.bytes).map_err(|_| Cause::Internal)?;

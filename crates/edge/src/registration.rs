@@ -84,8 +84,8 @@ pub(crate) fn request(
         edge.abandon(Purpose::Register(Box::new(registering)));
         return Err(cause);
     }
-    let way =
-        Way { target, binding: None, purpose: Purpose::Register(Box::new(registering)), tried: Some(tried) };
+    let purpose = Purpose::Register(Box::new(registering));
+    let way = Way { target, binding: None, owner: None, purpose, tried: Some(tried) };
     edge.forward(request, way, edits, out).map(drop)
 }
 

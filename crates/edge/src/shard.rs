@@ -9,12 +9,14 @@ use crate::dialog::Calls;
 use crate::exchange::Exchanges;
 use crate::flow::Flows;
 use crate::keys::Keyring;
+use crate::mask::MaskKey;
 use crate::negotiation::MediaIds;
 use crate::number::NumberPlan;
 use crate::points::Points;
 use crate::reply::Echo;
 use crate::route::CorePool;
 use crate::token::TokenKeys;
+use crate::topology::Hiding;
 use config::Config;
 use core::hash::Hasher;
 use sip::transaction::Timers;
@@ -36,6 +38,8 @@ pub struct Edge {
     pub(crate) epoch: u32,
     pub(crate) points: Points,
     pub(crate) tokens: TokenKeys,
+    pub(crate) masks: MaskKey,
+    pub(crate) hiding: Hiding,
     pub(crate) random: Random,
     /// Keys the hashes that stand for transactions and that become To tags.
     pub(crate) secret: u64,
@@ -95,6 +99,8 @@ impl Edge {
             epoch: first_generation,
             points: Points::new(&context.sip),
             tokens: TokenKeys::new(TOKEN_KEY_ID, &context.token_key),
+            masks: MaskKey::new(&context.token_key),
+            hiding: Hiding::new(&config, &context.sip),
             random,
             secret,
             flows: Flows::new(flow_seed),
@@ -156,6 +162,7 @@ impl Edge {
 
     fn configure(&mut self, config: Arc<Config>) {
         self.derived = Derived::new(&config);
+        self.hiding = Hiding::new(&config, &self.context.sip);
         self.pool = CorePool::new(&config.core);
         self.bindings.set_count_max(config.registrar.bindings_max);
         self.exchanges.set_count_max(config.limits.transactions_max);

@@ -12,7 +12,7 @@ use crate::api::Outbox;
 use crate::dialog::{Place, Way};
 use crate::exchange::{Exchange, Incoming, Target};
 use crate::headers;
-use crate::in_dialog::{Inside, names};
+use crate::in_dialog::{Inside, with_names};
 use crate::invite::{NAMES_BYTES_MAX, contact_of};
 use crate::shard::Edge;
 use core::time::Duration;
@@ -195,9 +195,12 @@ impl Edge {
             Realm::Core => self.routes_of_response(message),
             Realm::Access => Box::default(),
         };
-        self.record_route_answer(id, x, message, edits);
-        let Some(call) = self.calls.call_mut(id).filter(|_| tag.len() <= NAMES_BYTES_MAX) else { return };
+        let Some(call) = self.calls.call_mut(id).filter(|_| tag.len() <= NAMES_BYTES_MAX) else {
+            self.record_route_answer(id, None, x, message, edits);
+            return;
+        };
         let (subscriber, asked) = (call.inviter, call.subscribing.clone());
+        let mut number = None;
         if waives(message) {
             call.open_until = Some(now);
         } else if let (Some(dialog), Some(asked)) = (call.enter(tag), asked) {
@@ -205,9 +208,11 @@ impl Edge {
                 dialog.callee_way = Way { target: contact.into(), routes };
             }
             let place = Place { call: id, dialog: dialog.number };
+            number = Some(dialog.number);
             let seconds = message.expires().unwrap_or(asked.seconds);
             self.watch(place, asked.topic, subscriber, Some(seconds), now);
         }
+        self.record_route_answer(id, number, x, message, edits);
         self.arm_call(id);
     }
 
@@ -225,8 +230,8 @@ impl Edge {
     /// `BadContact`.
     pub(crate) fn enter_by_notify(&mut self, request: &Incoming<'_>) -> Result<Option<Place>, Cause> {
         let message = request.message;
-        let Some(names) = names(self, request) else { return Ok(None) };
-        let found = self.calls.find_subscribing(&names, Topic::of(message).as_ref());
+        let topic = Topic::of(message);
+        let found = with_names(self, request, |names| self.calls.find_subscribing(names, topic.as_ref()));
         let contact = contact_of(message)?.unwrap_or_default();
         let routes = match request.origin.realm {
             Realm::Core => self.routes_of_request(message),
@@ -257,7 +262,7 @@ impl Edge {
             call.subscribing.is_some() && bare
         });
         if opens && request.method() == Method::Notify {
-            self.record_route(place.call, request.message, target, edits);
+            self.record_route(place.call, Some(place.dialog), request.message, target, edits);
         }
     }
 

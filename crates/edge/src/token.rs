@@ -71,7 +71,7 @@ pub enum FlowPath {
 }
 
 /// The most routing state a dialog token carries, in bytes.
-pub const ROUTE_BYTES_MAX: usize = 96;
+pub const ROUTE_BYTES_MAX: usize = 192;
 
 /// The most characters `seal` writes.
 pub const TOKEN_CHARS_MAX: usize = SEALED_MAX.div_ceil(3) * 4;
@@ -305,7 +305,7 @@ const fn values() -> [u8; 256] {
     table
 }
 
-fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     for group in bytes.chunks(3) {
         let mut three = [0; 3];
         three[..group.len()].copy_from_slice(group);
@@ -317,7 +317,7 @@ fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Decodes into `room` and returns the filled part.
-fn decode<'r>(text: &[u8], room: &'r mut [u8]) -> Option<&'r mut [u8]> {
+pub(crate) fn decode<'r>(text: &[u8], room: &'r mut [u8]) -> Option<&'r mut [u8]> {
     let mut len = 0;
     for group in text.chunks(4) {
         if group.len() == 1 {

@@ -69,6 +69,17 @@ impl EditList {
         self.edits.is_empty()
     }
 
+    /// Whether a change of `span` would overlap one that is in the list.
+    #[must_use]
+    pub fn touches(&self, span: Span) -> bool {
+        let inside = |at: u32, of: Span| of.start < at && at < of.end;
+        self.edits.iter().any(|e| match (e.old.is_empty(), span.is_empty()) {
+            (true, _) => inside(e.old.start, span),
+            (false, true) => inside(span.start, e.old),
+            (false, false) => e.old.start < span.end && span.start < e.old.end,
+        })
+    }
+
     /// Takes `old` out.
     pub fn remove(&mut self, old: Span) {
         self.replace(old, b"");
@@ -169,6 +180,28 @@ mod tests {
         edits.replace(Span::new(2, 3), b"R");
         edits.insert(2, b"b");
         assert_eq!(gathered(b"0123", &mut edits), b"01abR3");
+    }
+
+    #[test]
+    fn what_touches_overlaps_and_nothing_else() {
+        let mut edits = EditList::new();
+        edits.replace(Span::new(4, 7), b"x");
+        edits.insert(10, b"y");
+        for (start, end, touches) in [
+            (0, 4, false),
+            (7, 9, false),
+            (0, 5, true),
+            (6, 8, true),
+            (5, 5, true),
+            (4, 4, false),
+            (7, 7, false),
+            (10, 12, false),
+            (8, 10, false),
+            (9, 11, true),
+            (10, 10, false),
+        ] {
+            assert_eq!(edits.touches(Span::new(start, end)), touches, "{start}..{end}");
+        }
     }
 
     #[test]

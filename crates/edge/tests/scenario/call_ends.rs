@@ -16,7 +16,7 @@ fn a_cancelled_invite_leaves_nothing() {
     let (invite, request) = invited(&mut world, "ft-01-invite-file.sip");
     world.core(&answer(&request, "180 Ringing", "far1", &format!("Contact: {CORE_CONTACT}\r\n"), ""));
     let ringing = world.one();
-    assert_eq!(ringing.header("Record-Route").unwrap(), "<sip:182.3.1.6:5060;transport=udp;lr>");
+    assert_eq!(ringing.own_route(), "<sip:182.3.1.6:5060;transport=udp;lr>");
     let cancel = format!(
         "CANCEL sip:user2@bj.ims.mnc000.mcc460.3gppnetwork.org SIP/2.0\r\nVia: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 CANCEL\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
         header(&invite, "Via").unwrap(),

@@ -18,6 +18,7 @@ mod robustness;
 mod security;
 mod services;
 mod subscriptions;
+mod topology;
 mod transactions;
 mod trust;
 mod ue;

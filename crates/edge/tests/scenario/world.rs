@@ -44,6 +44,15 @@ impl Sent {
     pub fn header(&self, name: &str) -> Option<String> {
         header(&self.text(), name)
     }
+
+    /// Record-Route without what stands before the `@`.
+    #[track_caller]
+    pub fn own_route(&self) -> String {
+        let route = self.header("Record-Route").unwrap();
+        let (mask, host) = route.strip_prefix("<sip:").unwrap().split_once('@').unwrap();
+        assert!(mask.len() > 60 && !mask.contains(','), "{route}");
+        format!("<sip:{host}")
+    }
 }
 
 /// The value of the first header of this name.
@@ -84,7 +93,11 @@ impl World {
 
     /// The node after a restart: the same keys, nothing remembered.
     pub fn restarted() -> Self {
-        Self::seeded(config(), 0, 99)
+        Self::restarted_with(config())
+    }
+
+    pub fn restarted_with(config: Config) -> Self {
+        Self::seeded(config, 0, 99)
     }
 
     fn seeded(config: Config, shard: u16, seed: u8) -> Self {
