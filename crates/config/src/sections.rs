@@ -422,6 +422,8 @@ section! {
     Media {
         /// How packets are read and written; `auto` takes what this system does best.
         io: MediaIo = MediaIo::Auto;
+        /// A shard with many streams waits so long for more packets before it works on them; 0: never.
+        coalesce_microseconds: u64 = 400, 0..=1_000;
         /// RTP sessions (media lines) of one shard.
         sessions_max: usize = 20_000, 1..=1_000_000;
         /// A port that was used rests for so long before it is given out again.

@@ -1,6 +1,7 @@
 //! What reaches a shard from other threads: a bounded queue and a wake-up.
 
 use crate::plane::Holdings;
+use crate::rtp::RtpSessionView;
 use crate::tls::Material;
 use config::Config;
 use core::net::SocketAddr;
@@ -9,6 +10,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use std::io;
 use std::sync::Arc;
+use telemetry::capture::Capture;
 use wire::{PrefixSet, Realm, Transport};
 
 /// One message.
@@ -22,6 +24,10 @@ pub(crate) enum Mail {
     Blacklist(Arc<PrefixSet>, Sender<()>),
     /// Counts what the sources in a set have here.
     Count(Arc<PrefixSet>, Sender<Holdings>),
+    /// The RTP sessions of a call, or of all, as they stand.
+    RtpSessions { call_id: Option<Arc<str>>, max: usize, answer: Sender<Vec<RtpSessionView>> },
+    /// Begins a capture; the answer is how many sessions it sees at once.
+    Capture { capture: Arc<Capture>, seconds: u64, answer: Sender<usize> },
     /// Refuse new work.
     Drain,
     /// Close everything and end.

@@ -8,6 +8,7 @@ use crate::io::Io;
 use crate::machine::Machines;
 use crate::mailbox::{Letters, Mail, Mailbox, mailbox};
 use crate::quota::Quota;
+use crate::rtp::RtpSessionView;
 use crate::shard::{Parts, Shard};
 use crate::tls::Material;
 use crate::token_key;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
+use telemetry::capture::Capture;
 use telemetry::{Telemetry, node};
 use wire::{PrefixSet, Realm, ShardId, Transport};
 
@@ -211,6 +213,22 @@ impl Dataplane {
     pub fn holdings(&self, set: &Arc<PrefixSet>) -> Option<Holdings> {
         let of_shards = self.ask(|answer| Mail::Count(Arc::clone(set), answer))?;
         Some(of_shards.into_iter().fold(Holdings::default(), Holdings::with))
+    }
+
+    /// The RTP sessions of a call, or of all calls, as they stand: `max` of each shard at most. `None` if a
+    /// shard did not say in time.
+    pub fn rtp_sessions(&self, call_id: Option<&str>, max: usize) -> Option<Vec<RtpSessionView>> {
+        let call_id: Option<Arc<str>> = call_id.map(Into::into);
+        let of_shards =
+            self.ask(|answer| Mail::RtpSessions { call_id: call_id.as_ref().map(Arc::clone), max, answer })?;
+        Some(of_shards.into_iter().flatten().collect())
+    }
+
+    /// Begins a capture of the packets of a call, for so many seconds; how many sessions it sees at once.
+    /// What the call opens meanwhile is seen as well. `None` if a shard did not say in time.
+    pub fn capture(&self, capture: &Arc<Capture>, seconds: u64) -> Option<usize> {
+        let of_shards = self.ask(|answer| Mail::Capture { capture: Arc::clone(capture), seconds, answer })?;
+        Some(of_shards.into_iter().sum())
     }
 
     /// Sends every shard an order and waits for all answers, a second at most.

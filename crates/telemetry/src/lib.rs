@@ -9,6 +9,7 @@
 //! sets. The bank of a shard has one cell for each combination of label values.
 
 pub mod bank;
+pub mod capture;
 pub mod export;
 pub mod family;
 pub mod flow;
@@ -16,6 +17,7 @@ pub mod limit;
 pub mod logs;
 pub mod msrp;
 pub mod node;
+pub mod rtp;
 pub mod sip;
 
 pub use bank::Bank;
@@ -23,4 +25,5 @@ pub use export::Telemetry;
 pub use family::{Family, Kind, Label};
 
 /// Every family, in the order of the banks.
-pub static FAMILIES: &[&[&Family]] = &[sip::FAMILIES, msrp::FAMILIES, flow::FAMILIES, node::FAMILIES];
+pub static FAMILIES: &[&[&Family]] =
+    &[sip::FAMILIES, msrp::FAMILIES, rtp::FAMILIES, flow::FAMILIES, node::FAMILIES];

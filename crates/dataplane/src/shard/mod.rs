@@ -20,6 +20,7 @@ use crate::machine::{Relaying, Signalling};
 use crate::mailbox::{Letters, Mail, Mailbox};
 use crate::plane::Holdings;
 use crate::records::Records;
+use crate::rtp::{self, Rtp};
 use crate::wheel::Alarm;
 use core::time::Duration;
 use edge::api::{Event, Outbox};
@@ -33,6 +34,7 @@ use rustix::net::RecvFlags;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 use telemetry::{Bank, flow};
 use wire::{CloseReason, Instant, NetEvent, PrefixSet, Realm, SocketId, StreamId};
 
@@ -67,6 +69,7 @@ pub(crate) struct Shard<S, R> {
     bank: Arc<Bank>,
     edge: S,
     relay: R,
+    rtp: Rtp,
     edge_out: Outbox,
     relay_out: relay::Outbox,
     commands: VecDeque<MediaCommand>,
@@ -107,6 +110,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             add(socket, DATAGRAMS + i as u64)?;
         }
         let records = Records::new(io.config.log.repeats_per_second_max);
+        let rtp = Rtp::new(Arc::clone(&io.config));
         Ok(Self {
             listeners,
             letters,
@@ -115,6 +119,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             bank,
             edge,
             relay,
+            rtp,
             edge_out: Outbox::default(),
             relay_out: relay::Outbox::default(),
             commands: VecDeque::new(),
@@ -137,6 +142,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
     /// Runs until told to stop.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let blacklist = Arc::clone(self.io.blacklist());
+        self.rtp.set_blacklist(Arc::clone(&blacklist));
         self.tell_edge(Event::Blacklist(blacklist));
         self.settle();
         let mut now = self.clock.now();
@@ -156,8 +162,13 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
     }
 
     fn wait(&mut self, now: Instant) -> io::Result<()> {
-        let deadline = [self.edge.next_deadline(), self.relay.next_deadline(), self.io.wheel.next_deadline()]
+        if let Some(nap) = self.rtp.nap(now) {
+            let _ = rustix::thread::nanosleep(&Timespec::try_from(nap).unwrap_or_default());
+        }
+        let machines = [self.edge.next_deadline(), self.relay.next_deadline(), self.rtp.next_deadline()];
+        let deadline = machines
             .into_iter()
+            .chain([self.io.wheel.next_deadline()])
             .flatten()
             .fold(self.publish_at, Instant::min);
         let deadline = if self.io.is_cutting() { now } else { deadline };
@@ -194,6 +205,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 MAIL => self.read_mail(),
                 ALARM => self.alarm.on_ring(), // `ring` looks after every turn
                 LISTENERS..ALARM => self.accept((word - LISTENERS) as usize),
+                rtp::WORDS.. => self.on_media((word - rtp::WORDS) as u32),
                 _ => self.read_datagrams((word - DATAGRAMS) as usize),
             }
             return;
@@ -222,6 +234,14 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             }
         }
         self.settle();
+    }
+
+    /// A media socket has something to read.
+    fn on_media(&mut self, at: u32) {
+        self.rtp.on_readable(at, self.io.now);
+        if self.rtp.has_notices() {
+            self.settle();
+        }
     }
 
     /// Handshakes come after everything else; who does not get a turn is reported again by epoll.
@@ -305,18 +325,30 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 Mail::Config(config, material) => {
                     self.tell_edge(Event::Certificates(material.fingerprints()));
                     self.io.config = Arc::clone(&config);
+                    self.rtp.set_config(Arc::clone(&config));
                     self.io.material = material;
                     self.records = Records::new(config.log.repeats_per_second_max);
                     self.tell_edge(Event::Config(config));
                 }
                 Mail::Blacklist(set, taken) => {
                     self.io.set_blacklist(Arc::clone(&set));
+                    self.rtp.set_blacklist(Arc::clone(&set));
                     self.tell_edge(Event::Blacklist(set));
                     // Nobody may wait for it any longer.
                     let _ = taken.send(());
                 }
                 Mail::Count(set, answer) => {
                     let _ = answer.send(self.count(&set));
+                }
+                Mail::RtpSessions { call_id, max, answer } => {
+                    let _ = answer.send(self.rtp.views(call_id.as_deref(), max, self.io.now));
+                }
+                Mail::Capture { capture, seconds, answer } => {
+                    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                    let zero = Duration::from_micros(self.io.now.as_micros());
+                    let epoch = since_1970.unwrap_or_default().saturating_sub(zero);
+                    let ends_at = self.io.now + Duration::from_secs(seconds);
+                    let _ = answer.send(self.rtp.capture(capture, ends_at, epoch));
                 }
                 Mail::Drain => {
                     self.io.counters.draining = 1;
@@ -354,6 +386,10 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             let mut out = core::mem::take(&mut self.relay_out);
             self.relay.handle_deadline(now, &mut out);
             self.drain_relay(out, &[]);
+            self.settle();
+        }
+        if self.rtp.next_deadline().is_some_and(|at| at <= now) {
+            self.rtp.handle_deadline(now);
             self.settle();
         }
         let mut rung = core::mem::take(&mut self.rung);
@@ -404,13 +440,17 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         self.io.counters.publish(&self.bank);
         self.edge.publish(&self.bank);
         self.relay.publish(&self.bank);
+        self.rtp.publish(&self.bank);
     }
 
     /// Tells the machines what happened while they were busy, until nothing is left to tell.
     fn settle(&mut self) {
         loop {
-            if let Some(command) = self.commands.pop_front() {
-                self.tell_relay(relay::Event::Command(command), &[]);
+            if self.rtp.has_notices() {
+                let notices = &mut self.notices;
+                self.rtp.take_notices(|notice| notices.push_back(MediaNotice::Rtp(notice)));
+            } else if let Some(command) = self.commands.pop_front() {
+                self.command(command);
             } else if let Some(notice) = self.notices.pop_front() {
                 self.tell_edge(Event::Media(notice));
             } else if let Some(heard) = self.io.heard.pop_front() {
@@ -418,6 +458,17 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Gives an order to the relay it is for.
+    fn command(&mut self, command: MediaCommand) {
+        match command {
+            MediaCommand::Rtp(order) => self.rtp.order(*order, &self.io.epoll, self.io.now),
+            MediaCommand::Release { id, cause } if self.rtp.holds(id) => {
+                self.rtp.release(id, cause, self.io.now);
+            }
+            command => self.tell_relay(relay::Event::Command(command), &[]),
         }
     }
 

@@ -7,6 +7,7 @@ mod life;
 mod limits;
 mod msrp;
 mod peers;
+mod rtp;
 mod stand_in;
 mod streams;
 mod tls;

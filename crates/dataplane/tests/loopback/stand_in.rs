@@ -3,6 +3,7 @@
 use config::{Config, MsrpListener, RealmConfig, SipListener, Tls};
 use dataplane::{Dataplane, Machines, Protocol, Relaying, Signalling};
 use edge::api::{Action, Event, Outbox, ShardContext};
+use media::command::MediaCommand;
 use media::relay;
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -47,8 +48,12 @@ pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// What the next `ORDER` gives to the relays.
+pub type Orders = Arc<Mutex<Vec<MediaCommand>>>;
+
 pub struct Echo {
     log: Log,
+    orders: Orders,
     shard: u16,
     registered: Vec<StreamId>,
 }
@@ -72,6 +77,10 @@ impl Echo {
             }
             ["REGISTER"] => {
                 self.registered.push(stream);
+                Self::send(Hop::Stream(stream), b"ok", out);
+            }
+            ["ORDER"] => {
+                out.actions.extend(self.orders.lock().unwrap().drain(..).map(Action::Media));
                 Self::send(Hop::Stream(stream), b"ok", out);
             }
             ["HOLD", seconds] => {
@@ -115,7 +124,8 @@ impl Signalling for Echo {
             Event::Drain => self.log.push("drain".to_owned()),
             Event::Blacklist(set) if set.is_empty() => {}
             Event::Blacklist(_) => self.log.push("blacklist".to_owned()),
-            Event::Media(_) | Event::Certificates(_) => {}
+            Event::Media(notice) => self.log.push(format!("{notice:?}")),
+            Event::Certificates(_) => {}
         }
     }
     fn next_deadline(&self) -> Option<Instant> {
@@ -181,7 +191,7 @@ impl Relaying for Pipe {
     fn publish(&self, _bank: &Bank) {}
 }
 
-struct StandIns(Log);
+struct StandIns(Log, Orders);
 
 impl Machines for StandIns {
     type Signalling = Echo;
@@ -189,7 +199,8 @@ impl Machines for StandIns {
     fn build(&self, config: &Arc<Config>, context: ShardContext) -> (Echo, Pipe) {
         let log = self.0.clone();
         log.push(format!("built shard {}", context.shard.0));
-        let echo = Echo { log: log.clone(), shard: context.shard.0, registered: Vec::new() };
+        let orders = Arc::clone(&self.1);
+        let echo = Echo { log: log.clone(), orders, shard: context.shard.0, registered: Vec::new() };
         let high = config.msrp.queue_high_bytes;
         (echo, Pipe { log, high, conns: Vec::new(), paused: HashMap::new() })
     }
@@ -201,15 +212,27 @@ pub struct Node {
     pub log: Log,
     pub telemetry: Arc<Telemetry>,
     pub config: Config,
+    orders: Orders,
 }
 
 impl Node {
     pub fn start(config: Config) -> Self {
         let (log, telemetry) = (Log::default(), Arc::new(Telemetry::default()));
-        let machines = StandIns(log.clone());
+        let orders = Orders::default();
+        let machines = StandIns(log.clone(), Arc::clone(&orders));
         let plane =
             Dataplane::start_with(Arc::new(config.clone()), Arc::clone(&telemetry), machines).unwrap();
-        Self { plane: Some(plane), log, telemetry, config }
+        Self { plane: Some(plane), log, telemetry, config, orders }
+    }
+
+    /// Gives orders to the relays of the shard, which has carried them out on return.
+    pub fn order(&self, commands: impl IntoIterator<Item = MediaCommand>) {
+        self.orders.lock().unwrap().extend(commands);
+        let mut stream = self.tcp();
+        stream.write_all(b"ORDER").unwrap();
+        stream.read_exact(&mut [0; 2]).unwrap();
+        // The answer left before the orders were looked at, and this one after.
+        round(&mut stream, b"done");
     }
 
     pub fn plane(&self) -> &Dataplane {

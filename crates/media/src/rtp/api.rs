@@ -1,6 +1,6 @@
 //! What goes into an RTP session and what comes out.
 
-use ::rtp::quality::Figures;
+use ::rtp::quality::{Codec, Figures, mos_hundredths};
 use ::rtp::srtp::MasterKey;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -265,6 +265,8 @@ pub enum Notice {
 pub struct Outbox {
     /// What `Verdict::Reply` sends.
     pub reply: Vec<u8>,
+    /// The last datagram that was accepted of a tapped session, as it was between opening and sealing.
+    pub plain: Vec<u8>,
     /// In order.
     pub notices: Vec<Notice>,
 }
@@ -273,6 +275,7 @@ impl Outbox {
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.reply.clear();
+        self.plain.clear();
         self.notices.clear();
     }
 }
@@ -292,4 +295,18 @@ pub struct SideTotals {
     pub figures: Figures,
     /// To the end of this side and back, if its reports tell.
     pub round_trip: Option<Duration>,
+}
+
+impl SideTotals {
+    /// What listeners would say of the audio that came from here, in hundredths (100..=450), by the loss,
+    /// jitter and delay seen here and the codec; `None` if there was none. `encoding` is a name as in
+    /// `a=rtpmap`.
+    #[must_use]
+    pub fn mos_hundredths(&self, encoding: &str) -> Option<u16> {
+        let codec = Codec::of(encoding.as_bytes());
+        let jitter = Duration::from_micros(self.figures.jitter_micros);
+        let round_trip = self.round_trip.unwrap_or_default();
+        (self.figures.received > 0)
+            .then(|| mos_hundredths(codec, self.figures.lost_ppm(), jitter, round_trip))
+    }
 }

@@ -24,6 +24,8 @@ pub struct Session {
     /// The silent side was reported.
     is_one_way: bool,
     is_inactive: bool,
+    /// Somebody looks at what is accepted, unprotected.
+    is_tapped: bool,
 }
 
 /// What the session learnt of a side.
@@ -71,7 +73,8 @@ impl Session {
     pub fn new(signalled: RtpSession, limits: Limits, now: Instant) -> Self {
         let sides = [Realm::Access, Realm::Core].map(|realm| Side::new(signalled.side(realm), now));
         let check_at = now + limits.one_way_after;
-        Self { limits, signalled, sides, opened_at: now, check_at, is_one_way: false, is_inactive: false }
+        let (is_one_way, is_inactive, is_tapped) = (false, false, false);
+        Self { limits, signalled, sides, opened_at: now, check_at, is_one_way, is_inactive, is_tapped }
     }
 
     /// Takes what new signalling says: an answer, a re-INVITE, an UPDATE.
@@ -108,6 +111,11 @@ impl Session {
                 Verdict::Drop(drop)
             }
         }
+    }
+
+    /// From here on `Outbox::plain` holds, or no longer holds, what is accepted.
+    pub const fn set_tapped(&mut self, is_tapped: bool) {
+        self.is_tapped = is_tapped;
     }
 
     /// When it began.
@@ -183,6 +191,10 @@ impl Session {
         match sort {
             Sort::Media => self.on_media(d.from, d.source, plain, standing, now, out)?,
             Sort::Control => self.on_control(d, plain, standing, now, out)?,
+        }
+        if self.is_tapped {
+            out.plain.clear();
+            out.plain.extend_from_slice(plain);
         }
         self.sides[d.from as usize].count(sort, d.len, now);
         let (component, peer) = self.target(to, sort).ok_or(Drop::NoFarSide)?;

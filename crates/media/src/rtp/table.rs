@@ -52,6 +52,8 @@ pub struct Counters {
     pub strays: u64,
     /// Sessions that were found one-way.
     pub one_way: u64,
+    /// Sessions that were found inactive.
+    pub inactive: u64,
 }
 
 /// All RTP sessions of one shard: see the module.
@@ -147,6 +149,7 @@ impl RtpRelay {
             return Verdict::Drop(Drop::NotMedia);
         };
         let (from, len) = (datagram.from as usize, datagram.len as u64);
+        self.out.plain.clear();
         core::mem::swap(&mut self.out.reply, reply);
         let verdict = session.handle(datagram, now, &mut self.out);
         core::mem::swap(&mut self.out.reply, reply);
@@ -160,6 +163,30 @@ impl RtpRelay {
         }
         out.extend(self.out.notices.drain(..).map(|notice| RtpNotice::Session { id, notice }));
         verdict
+    }
+
+    /// What the last datagram of a tapped session was, unprotected; empty if it was not accepted. To be
+    /// given back by [`put_plain`](Self::put_plain), so that its memory is used again.
+    #[must_use]
+    pub fn take_plain(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.out.plain)
+    }
+
+    /// Gives the buffer back.
+    pub fn put_plain(&mut self, plain: Vec<u8>) {
+        self.out.plain = plain;
+    }
+
+    /// Taps a session, or ends it; see [`take_plain`](Self::take_plain).
+    pub fn tap(&mut self, id: MediaId, is_tapped: bool) {
+        if let Some(session) = find(&mut self.slots, id) {
+            session.set_tapped(is_tapped);
+        }
+    }
+
+    /// Caps and times of the sessions that are opened from here on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// When the next session wants to be looked at.
@@ -177,6 +204,7 @@ impl RtpRelay {
             self.alarms.insert((session.next_deadline(), id));
             for notice in self.out.notices.drain(..) {
                 self.counters.one_way += u64::from(matches!(notice, Notice::OneWay { .. }));
+                self.counters.inactive += u64::from(notice == Notice::Inactive);
                 out.push(RtpNotice::Session { id, notice });
             }
         }
