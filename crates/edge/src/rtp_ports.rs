@@ -47,9 +47,12 @@ impl Family {
 #[derive(Debug)]
 pub struct RtpPorts {
     pools: Vec<(RtpPoint, PortPool)>,
-    /// By the slot of the session: its id, and for each side the pool and the port.
-    held: Vec<Option<(MediaId, [(usize, u16); 2])>>,
+    /// By the slot of the session.
+    held: Vec<Option<(MediaId, [Place; 2])>>,
 }
+
+/// Which pool, and the port.
+type Place = (usize, u16);
 
 impl RtpPorts {
     /// All ports of `points` are free; a used one rests for `rest`.
@@ -130,7 +133,7 @@ impl RtpPorts {
         self.pools.iter().filter(|(point, _)| point.realm == realm).map(|(_, pool)| pool.exhausted()).sum()
     }
 
-    fn take(&mut self, realm: Realm, family: Family, now: Instant) -> Result<(usize, u16), Cause> {
+    fn take(&mut self, realm: Realm, family: Family, now: Instant) -> Result<Place, Cause> {
         let mut cause = Cause::NotAcceptableMedia;
         for (at, (point, pool)) in self.pools.iter_mut().enumerate() {
             if is_of(point, realm, family) {
