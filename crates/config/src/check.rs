@@ -19,6 +19,8 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.number_plan();
     checks.msrp();
     checks.topology();
+    checks.access_points();
+    crate::check_rules::check(config, reader);
 }
 
 mod msrp;
@@ -357,6 +359,17 @@ impl Checks<'_> {
         }
     }
 
+    /// Several listeners may share a name: one place over several transports.
+    fn access_points(&mut self) {
+        for realm in [Realm::Access, Realm::Core] {
+            for (i, listener) in self.config.realm.of(realm).sip.iter().enumerate() {
+                let Some(name) = listener.name.as_ref().filter(|name| !is_label(name)) else { continue };
+                let path = format!("realm.{}.sip[{i}].name", realm.label());
+                self.fault(&path, format!("{name:?} is not a name"), LABEL_HINT);
+            }
+        }
+    }
+
     fn number_plan(&mut self) {
         let plan = &self.config.number_plan;
         let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
@@ -395,6 +408,14 @@ impl Checks<'_> {
         }
     }
 }
+
+/// Whether a text may name something in metrics and on the command line.
+pub(crate) fn is_label(name: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(legal)
+}
+
+pub(crate) const LABEL_HINT: &str = "1 to 64 letters, digits, `-`, `_`, `.`";
 
 fn is_host_name(host: &str) -> bool {
     let label = |l: &str| {

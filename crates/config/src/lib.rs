@@ -6,13 +6,19 @@
 //! Every fault is reported, each as `file:line:col: message (hint)`; nothing here opens a socket.
 
 mod check;
+mod check_rules;
 mod error;
 mod read;
+mod rules;
 mod sections;
 mod types;
 
 pub use error::{ConfigError, Positions};
 pub use read::Key;
+pub use rules::{
+    ActionKind, HeaderAction, HeaderCondition, HeaderRule, PROTECTED, Pattern, Protected, RuleDirection,
+    RuleKind, StatusRange, Template, TemplatePart, protected,
+};
 pub use sections::{
     Admin, Blacklist, Config, Core, Identity, Limits, Log, Msrp, MsrpListener, Node, NumberPlan, RealmConfig,
     Realms, Registrar, SipListener, Timers, Tls, Validation,

@@ -137,6 +137,24 @@ impl Reader {
         parsed
     }
 
+    /// Reads a text whose parser says itself what is wrong.
+    pub(crate) fn explained<T>(&mut self, node: &Node<'_>, what: &str) -> Option<T>
+    where
+        T: core::str::FromStr<Err: Display>,
+    {
+        let DeValue::String(text) = node.get_ref() else {
+            return self.wrong_type(node, &format!("a string with {what}"));
+        };
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let message = format!("`{}` is not {what}: {error}", self.path);
+                self.fault(node, message, "");
+                None
+            }
+        }
+    }
+
     /// Reads one of a closed set of words.
     pub(crate) fn word<T: Copy>(&mut self, node: &Node<'_>, words: &[(&str, T)]) -> Option<T> {
         let DeValue::String(text) = node.get_ref() else {
@@ -260,7 +278,19 @@ impl<T: fmt::Debug> Display for Shown<'_, T> {
     }
 }
 
-impl<T> Bounded for Option<T> {}
+impl<T: Bounded + Clone> Bounded for Option<T> {
+    fn outside(&self, range: &RangeInclusive<Self>) -> Option<String> {
+        self.as_ref()?.outside(&inner(range)?)
+    }
+    fn show_range(range: &RangeInclusive<Self>) -> String {
+        inner(range).map_or_else(String::new, |range| T::show_range(&range))
+    }
+}
+
+fn inner<T: Clone>(range: &RangeInclusive<Option<T>>) -> Option<RangeInclusive<T>> {
+    Some(range.start().clone()?..=range.end().clone()?)
+}
+
 impl<T: Value> Value for Option<T> {
     fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self> {
         T::read(node, reader).map(Some)

@@ -4,6 +4,7 @@
 //! to operators and a test keeps it equal to this.
 
 use crate::read::section;
+use crate::rules::HeaderRule;
 use crate::types::{Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, TlsVersion};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -44,6 +45,8 @@ section! {
         identity: Identity = Identity::default();
         /// What UEs see of the core.
         topology: Topology = Topology::default();
+        /// What is changed in header fields on the way through.
+        header_rules: Vec<HeaderRule> = Vec::new();
     }
 }
 
@@ -176,7 +179,7 @@ impl RealmConfig {
     }
 
     fn on_loopback(sip_port: u16, msrp_port: u16) -> Self {
-        let sip = |transport| SipListener { bind: loopback(sip_port), transport, host: None };
+        let sip = |transport| SipListener { bind: loopback(sip_port), transport, ..SipListener::default() };
         Self {
             sip: vec![sip(Transport::Udp), sip(Transport::Tcp)],
             msrp: vec![MsrpListener { bind: loopback(msrp_port), transport: Transport::Tcp }],
@@ -194,6 +197,8 @@ section! {
         transport: Transport = Transport::Udp;
         /// Told to peers instead of the realm's `host`.
         host: Option<String> = None;
+        /// Names this access point in header rules and number plans.
+        name: Option<String> = None;
     }
 }
 

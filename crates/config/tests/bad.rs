@@ -81,6 +81,68 @@ const CASES: &[Case] = &[
             "f:3:9: `log.level` does not know \"loud\" (one of error, warn, info, debug, trace)",
         ],
     ),
+    // header rules
+    (
+        "a_rule_without_anything",
+        "[[header_rules]]\n",
+        &[
+            "f:1:1: a rule needs a name (1 to 64 letters, digits, `-`, `_`, `.`)",
+            "f:1:1: the rule does nothing (add a [[header_rules.then]] table)",
+        ],
+    ),
+    (
+        "a_rule_that_would_break_framing",
+        "[[header_rules]]\nname = \"a\"\nthen = [\n{ action = \"set\", header = \"Content-Length\", value = \"0\" },\n\
+         { action = \"remove\", header = \"v\" },\n{ action = \"rename\", header = \"X-A\", to = \"Route\" },\n\
+         { action = \"add\", header = \"X-A\", value = \"a\\r\\nVia: b\" },\n\
+         { action = \"add\", header = \"X: y\\r\\nVia\", value = \"b\" },\n\
+         { action = \"remove\", header = \"Request-URI\" },\n]\n",
+        &[
+            "f:4:28: no rule may change Content-Length (it says where the body ends and how it is read)",
+            "f:5:31: no rule may change v (messages are routed by it, and topology hiding depends on it)",
+            "f:6:43: no rule may change Route (messages are routed by it, and topology hiding depends on it)",
+            "f:7:43: `header_rules[0].then[3].value` is not a value: holds a control character: a line end would \
+             start another header field",
+            "f:8:28: \"X: y\\r\\nVia\" is not the name of a header field (for example \"User-Agent\")",
+            "f:9:31: no rule may change the Request-URI (numbers are the number plan's, routes the core's)",
+        ],
+    ),
+    (
+        "a_rule_with_a_bad_pattern",
+        "[[header_rules]]\nname = \"a\"\nkind = \"request\"\nmethods = [\"CANCEL\", \"a b\"]\nstatuses = [\"200\", \"9xx\"]\n\
+         sources = [\"10.0.0.1/8\"]\naccess_points = [\"x\"]\n\
+         when = [{ header = \"To\", matches = \"a(\" }]\nthen = [{ action = \"remov\", header = \"X-A\" }]\n",
+        &[
+            "f:4:12: no rule sees a CANCEL (each side has its own CANCEL, made from the INVITE that the rules have seen)",
+            "f:4:22: \"a b\" is not a method (for example \"INVITE\")",
+            "f:5:12: a request has no status (take out `kind` or `statuses`)",
+            "f:5:20: `header_rules[0].statuses[1]` is not a status code: write \"404\", \"4xx\" or \"400-499\"",
+            "f:6:12: `header_rules[0].sources[0]` is not a range of addresses: \"10.0.0.1/8\" (for example \"10.0.0.0/8\" or \
+             \"2001:db8::/32\")",
+            "f:7:18: no access point is named \"x\" (give a [[realm.access.sip]] table a `name`)",
+            "f:8:36: `header_rules[0].when[0].matches` is not a regular expression: unclosed group",
+            "f:9:20: `header_rules[0].then[0].action` does not know \"remov\" (did you mean \"remove\"?)",
+        ],
+    ),
+    (
+        "a_rule_with_actions_that_do_not_fit",
+        "[[header_rules]]\nname = \"a\"\nwhen = [{ header = \"Y\", matches = \"(?<n>.)\" }, { header = \"Z\", matches = \"(?<n>.)\" }]\n\
+         then = [\n{ action = \"reject\", reason = \"\\\"\" },\n{ action = \"add\", header = \"X-A\", value = \"${n}$1\" },\n\
+         { action = \"rewrite\", header = \"X-A\", matches = \"(.)\", value = \"$1$2\", to = \"X-W\" },\n]\n\
+         [[header_rules]]\nname = \"a\"\nkind = \"response\"\nthen = [{ action = \"reject\", status = 200 }]\n",
+        &[
+            "f:3:74: two conditions capture `n` (give each group its own name)",
+            "f:5:1: `reject` needs `status`",
+            "f:5:1: nothing is done after `reject` (put it last)",
+            "f:5:31: `reason` is not a reason phrase (at most 64 printable ASCII characters, no quotes or backslashes)",
+            "f:6:43: nothing captures `1` (a named group of a condition: `(?<name>...)`)",
+            "f:7:64: nothing captures `2` (a group of `matches`, or a named group of a condition)",
+            "f:7:77: `to` means nothing for `rewrite` (take it out)",
+            "f:10:8: the name \"a\" is taken by header_rules[0] (each rule has its own counter)",
+            "f:12:9: only requests can be rejected (the far side has done its work when it answers)",
+            "f:12:39: `header_rules[1].then[0].status` is out of range (allowed: 400..699)",
+        ],
+    ),
     // ranges
     ("below_range", "[timers]\nt1_ms = 1\n", &["f:2:9: `timers.t1_ms` is out of range (allowed: 10..10000)"]),
     ("negative", "[node]\nshards = -1\n", &["f:2:10: `node.shards` is out of range (allowed: 0..65535)"]),

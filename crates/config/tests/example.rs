@@ -31,6 +31,7 @@ fn what_is_commented_out_is_well_formed_too() {
     let tls = config.realm.access.tls.unwrap();
     assert_eq!(tls.certificate.to_str(), Some("etc/tls/access.pem"), "relative to the file");
     assert_eq!(config.realm.access.sip.len(), 3);
+    assert_eq!(config.header_rules.len(), 2);
 }
 
 #[test]
@@ -63,10 +64,17 @@ fn is_toml(text: &str) -> bool {
 fn entries() -> Vec<(String, String)> {
     let mut entries: Vec<(String, String)> = Vec::new();
     let (mut table, mut comment) = (String::new(), String::new());
+    let mut lists: Vec<String> = Vec::new();
     for line in EXAMPLE.lines() {
         let bare = line.strip_prefix("# ").filter(|rest| is_toml(rest)).unwrap_or(line);
         if let Some(name) = bare.strip_prefix("[[").and_then(|t| t.strip_suffix("]]")) {
-            table = format!("{name}[]");
+            // `[[a.b]]` inside `[[a]]` is a list in each member of a list.
+            let outer = lists.iter().find_map(|list| Some((list, name.strip_prefix(list.as_str())?)));
+            table = match outer.filter(|(_, rest)| rest.starts_with('.')) {
+                Some((list, rest)) => format!("{list}[]{rest}[]"),
+                None => format!("{name}[]"),
+            };
+            lists.push(name.to_owned());
         } else if let Some(name) = bare.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
             table = name.to_owned();
         } else if let Some(prose) = bare.strip_prefix('#') {

@@ -42,6 +42,8 @@ impl Signalling for Edge {
     }
     fn publish(&self, bank: &Bank) {
         publish_edge(self.counters(), bank);
+        bank.set(&sip::HEADER_RULE_FAILURES, [self.rules().failures()]);
+        bank.set_rules(self.rules().matches());
     }
 }
 

@@ -35,6 +35,7 @@ pub mod registration;
 pub mod reply;
 mod route;
 pub mod rtp_ports;
+pub mod rules;
 mod shard;
 pub mod slots;
 pub mod subscription;

@@ -10,19 +10,62 @@ pub struct PointId(u16);
 
 /// The SIP addresses of this shard.
 #[derive(Clone, Debug)]
-pub struct Points(Vec<SipPoint>);
+pub struct Points {
+    points: Vec<SipPoint>,
+    /// The place of each among the listeners of its side, as the configuration lists them.
+    listeners: Vec<u16>,
+    /// What the operator calls it; empty if it has no name.
+    names: Vec<Box<str>>,
+}
 
 impl Points {
     /// From what the shell has bound.
     #[must_use]
     pub fn new(points: &[SipPoint]) -> Self {
-        Self(points.iter().take(usize::from(u16::MAX)).cloned().collect())
+        Self::named(points, &config::Realms::default())
+    }
+
+    /// The same, with the names of the configuration that the addresses were bound from: each side
+    /// lists its addresses in the order of its listeners.
+    #[must_use]
+    pub fn named(points: &[SipPoint], realms: &config::Realms) -> Self {
+        let points: Vec<SipPoint> = points.iter().take(usize::from(u16::MAX)).cloned().collect();
+        let mut next = [0; 2];
+        let listeners: Vec<u16> = points
+            .iter()
+            .map(|point| {
+                let next = &mut next[crate::counters::index(point.realm)];
+                *next += 1;
+                *next - 1
+            })
+            .collect();
+        let name = |(point, at): (&SipPoint, &u16)| {
+            let listener = realms.of(point.realm).sip.get(usize::from(*at))?;
+            listener.name.as_deref().filter(|_| listener.transport == point.transport)
+        };
+        let names = points.iter().zip(&listeners).map(|p| name(p).unwrap_or_default().into()).collect();
+        Self { points, listeners, names }
     }
 
     /// The address.
     #[must_use]
     pub fn at(&self, id: PointId) -> &SipPoint {
-        &self.0[usize::from(id.0)]
+        &self.points[usize::from(id.0)]
+    }
+
+    /// What the operator calls it, if anything.
+    #[must_use]
+    pub fn name(&self, id: PointId) -> Option<&str> {
+        self.names.get(usize::from(id.0)).map(|name| &**name).filter(|name| !name.is_empty())
+    }
+
+    /// Its listener in the configuration it was bound from.
+    #[must_use]
+    pub fn listener<'c>(&self, id: PointId, realms: &'c config::Realms) -> Option<&'c config::SipListener> {
+        let at = self.listeners.get(usize::from(id.0))?;
+        let point = self.at(id);
+        let listener = realms.of(point.realm).sip.get(usize::from(*at))?;
+        (listener.transport == point.transport).then_some(listener)
     }
 
     /// The address of a datagram socket.
@@ -68,11 +111,11 @@ impl Points {
     #[must_use]
     pub fn is_ours(&self, realm: Realm, host_port: &[u8]) -> bool {
         let same = |p: &&SipPoint| same_host_port(p.advertised.as_bytes(), host_port);
-        self.0.iter().filter(|p| p.realm == realm).any(|p| same(&p))
+        self.points.iter().filter(|p| p.realm == realm).any(|p| same(&p))
     }
 
     fn find(&self, wanted: impl Fn(&SipPoint) -> bool) -> Option<PointId> {
-        let at = self.0.iter().position(wanted)?;
+        let at = self.points.iter().position(wanted)?;
         u16::try_from(at).ok().map(PointId)
     }
 }

@@ -63,13 +63,15 @@ impl Edge {
         self.hide(message, x.target.realm, x.target.point, &|| self.owner_of_exchange(&x), edits);
         sip::edit::fit_content_length(message, edits);
         let start = out.bytes.len();
-        let gathered = edits.gather(message.bytes(), &mut out.bytes);
-        let refused = match gathered {
-            Err(_) => Some(Cause::Internal),
-            Ok(len) if !x.target.transport.is_reliable() && len > DATAGRAM_BYTES_MAX => {
-                Some(Cause::BodyTooLong)
+        let gathered = edits.gather(message.bytes(), &mut out.bytes).map_err(|_| Cause::Internal);
+        let ruled = gathered.and_then(|_| self.apply_rules(request, &x.target, start, out));
+        let refused = match ruled {
+            Err(cause) => Some(cause),
+            Ok(()) => {
+                let len = out.bytes.len() - start;
+                let too_long = !x.target.transport.is_reliable() && len > DATAGRAM_BYTES_MAX;
+                too_long.then_some(Cause::BodyTooLong)
             }
-            Ok(_) => None,
         };
         if let Some(cause) = refused {
             out.bytes.truncate(start);
@@ -279,7 +281,9 @@ impl Edge {
         self.hide(message, x.requester.realm, x.requester.point, &|| self.owner_of_exchange(x), &mut edits);
         sip::edit::fit_content_length(message, &mut edits);
         let start = out.bytes.len();
-        if edits.gather(message.bytes(), &mut out.bytes).is_err() {
+        let gathered = edits.gather(message.bytes(), &mut out.bytes);
+        if gathered.is_err() || !self.apply_rules_to_response(x, start, out) {
+            out.bytes.truncate(start);
             // Two stages wanted the same bytes: ours to fix, the requester still gets an answer.
             x.echo.write(500, &self.tag_of(&x.echo), b"", &mut out.bytes);
         }
@@ -513,6 +517,7 @@ impl Edge {
         sip::edit::fit_content_length(request.message, edits);
         let start = out.bytes.len();
         edits.gather(request.message.bytes(), &mut out.bytes).map_err(|_| Cause::Internal)?;
+        self.apply_rules(request, &target, start, out)?;
         self.counters.requests_out[counters::index(target.realm)][Method::Ack as usize] += 1;
         push_send(target.hop, Span::new(start, out.bytes.len()), out);
         Ok(())

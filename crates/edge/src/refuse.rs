@@ -9,7 +9,7 @@ use crate::exchange::Incoming;
 use crate::flow::Origin;
 use crate::proxy::push_send;
 use crate::registration::security;
-use crate::reply::{Echo, answer_hop};
+use crate::reply::{Echo, answer_hop, reason_phrase};
 use crate::shard::Edge;
 use crate::validate::{Reject, unknown_extensions};
 use core::hash::Hasher;
@@ -28,7 +28,8 @@ impl Edge {
     /// Counts and records a message that goes no further, and answers it if it is a request.
     pub(crate) fn refuse(&mut self, message: Message<'_>, origin: &Origin, reject: Reject, out: &mut Outbox) {
         self.note_reject(reject.cause, origin, message.value(HeaderId::CallId).unwrap_or_default(), out);
-        let Some(status) = reject.cause.status() else { return };
+        let Some(mut status) = reject.cause.status() else { return };
+        let rejection = self.rejection.take().filter(|_| reject.cause == Cause::HeaderRule);
         if message.is_request() && message.method() != Method::Ack {
             let mut extra = self.warning(reject, origin);
             if reject.cause == Cause::SecurityAgreement {
@@ -41,7 +42,13 @@ impl Edge {
                     extra.extend_from_slice(b"\r\n");
                 }
             }
-            self.reply(message, origin, status, &extra, out);
+            let mut reason = "";
+            let rules = core::mem::take(&mut self.rules);
+            if let Some(rejection) = rejection {
+                (status, reason) = rules.answer(rejection);
+            }
+            self.reply_because(message, origin, (status, reason), &extra, out);
+            self.rules = rules;
         }
     }
 
@@ -54,11 +61,24 @@ impl Edge {
         extra: &[u8],
         out: &mut Outbox,
     ) {
+        self.reply_because(request, origin, (status, ""), extra, out);
+    }
+
+    /// The same with a reason phrase of its own; empty: the usual one.
+    fn reply_because(
+        &mut self,
+        request: Message<'_>,
+        origin: &Origin,
+        (status, reason): (u16, &str),
+        extra: &[u8],
+        out: &mut Outbox,
+    ) {
+        let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
         // Without a Via the answer could not be matched by anyone.
         let Ok(via) = request.top_via() else { return };
         let mut echo = core::mem::take(&mut self.scratch.echo);
         echo.read(request, origin);
-        let span = echo.write(status, &self.tag_of(&echo), extra, &mut out.bytes);
+        let span = echo.write_because(status, reason, &self.tag_of(&echo), extra, &mut out.bytes);
         self.scratch.echo = echo;
         self.counters.responses_out[counters::index(origin.realm)][usize::from(status / 100).min(6)] += 1;
         push_send(answer_hop(origin, &via), span, out);

@@ -85,11 +85,23 @@ impl Echo {
     /// Appends a response without body. `to_tag` is added unless the request had one; `extra` holds
     /// whole header lines.
     pub fn write(&self, status: u16, to_tag: &[u8], extra: &[u8], out: &mut Vec<u8>) -> Span {
+        self.write_because(status, reason_phrase(status), to_tag, extra, out)
+    }
+
+    /// The same with a reason phrase of its own.
+    pub fn write_because(
+        &self,
+        status: u16,
+        reason: &str,
+        to_tag: &[u8],
+        extra: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Span {
         let start = out.len();
         out.extend_from_slice(b"SIP/2.0 ");
         push_decimal(u64::from(status), out);
         out.push(b' ');
-        out.extend_from_slice(reason_phrase(status).as_bytes());
+        out.extend_from_slice(reason.as_bytes());
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(self.vias());
         push_field("From", self.from(), out);

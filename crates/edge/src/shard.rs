@@ -15,6 +15,7 @@ use crate::number::NumberPlan;
 use crate::points::Points;
 use crate::reply::Echo;
 use crate::route::CorePool;
+use crate::rules::{Rejection, Rules};
 use crate::token::TokenKeys;
 use crate::topology::Hiding;
 use config::Config;
@@ -56,6 +57,9 @@ pub struct Edge {
     pub(crate) pending_bytes: usize,
     pub(crate) draining: bool,
     pub(crate) blacklist: Blacklist,
+    pub(crate) rules: Rules,
+    /// Which rule refused the request at hand.
+    pub(crate) rejection: Option<Rejection>,
     pub(crate) scratch: Scratch,
 }
 
@@ -97,7 +101,7 @@ impl Edge {
             derived: Derived::new(&config),
             node: node_number(&config.node.name),
             epoch: first_generation,
-            points: Points::new(&context.sip),
+            points: Points::named(&context.sip, &config.realm),
             tokens: TokenKeys::new(TOKEN_KEY_ID, &context.token_key),
             masks: MaskKey::new(&context.token_key),
             hiding: Hiding::new(&config, &context.sip),
@@ -115,6 +119,8 @@ impl Edge {
             pending_bytes: 0,
             draining: false,
             blacklist: Blacklist::default(),
+            rules: Rules::new(&config),
+            rejection: None,
             scratch: Scratch::default(),
             config,
             context,
@@ -163,6 +169,7 @@ impl Edge {
     fn configure(&mut self, config: Arc<Config>) {
         self.derived = Derived::new(&config);
         self.hiding = Hiding::new(&config, &self.context.sip);
+        self.rules.replace(&config);
         self.pool = CorePool::new(&config.core);
         self.bindings.set_count_max(config.registrar.bindings_max);
         self.exchanges.set_count_max(config.limits.transactions_max);
@@ -204,6 +211,12 @@ impl Edge {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The header rules with what they counted.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Asks the shell to close a stream; nothing more is read from it.

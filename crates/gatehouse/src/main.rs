@@ -2,6 +2,7 @@
 
 mod blacklist;
 mod check;
+mod ctl;
 mod demo;
 mod notify;
 mod serve;
@@ -37,6 +38,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Answers small questions about a configuration.
+    Ctl {
+        #[command(subcommand)]
+        command: ctl::Command,
+    },
     /// Runs a core, an edge and four UEs on loopback and shows every flow; exit status 0 if all passed.
     Demo {
         /// Leaves everything running afterwards, until Ctrl-C.
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config } => check::check(&config),
+        Command::Ctl { command } => ctl::run(&command),
         Command::Demo { keep, verbose, core } => demo::demo(&demo::Options { keep, verbose, core }),
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::bank::Bank;
 use crate::family::{Family, Kind};
-use crate::{FAMILIES, node};
+use crate::{FAMILIES, node, sip};
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All metrics of the process.
@@ -13,6 +14,7 @@ pub struct Telemetry {
     pub node: Arc<Bank>,
     inner: Mutex<Inner>,
     series: Vec<Series>,
+    recorder: PrometheusRecorder,
     handle: PrometheusHandle,
 }
 
@@ -20,6 +22,8 @@ struct Inner {
     banks: Vec<Arc<Bank>>,
     /// Counters of banks whose shard died: totals never fall.
     carried: Vec<u64>,
+    /// The same for header rules.
+    carried_rules: BTreeMap<Box<str>, u64>,
 }
 
 enum Series {
@@ -37,7 +41,7 @@ impl Default for Telemetry {
     fn default() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
-        let metadata = Metadata::new("gatehouse", Level::INFO, None);
+        recorder.describe_counter(sip::HEADER_RULE_MATCHES.into(), None, sip::HEADER_RULE_HELP.into());
         let mut series = Vec::new();
         for family in FAMILIES.iter().flat_map(|area| area.iter()) {
             describe(&recorder, family);
@@ -46,14 +50,18 @@ impl Default for Telemetry {
                     family.values(cell).into_iter().map(|(k, v)| Label::from_static_parts(k, v)).collect();
                 let key = Key::from_parts(family.name, labels);
                 series.push(match family.kind {
-                    Kind::Counter => Series::Counter(recorder.register_counter(&key, &metadata)),
-                    Kind::Gauge => Series::Gauge(recorder.register_gauge(&key, &metadata)),
+                    Kind::Counter => Series::Counter(recorder.register_counter(&key, &METADATA)),
+                    Kind::Gauge => Series::Gauge(recorder.register_gauge(&key, &METADATA)),
                 });
             }
         }
         let node = Arc::new(Bank::default());
-        let inner = Inner { banks: vec![Arc::clone(&node)], carried: vec![0; series.len()] };
-        Self { node, inner: Mutex::new(inner), series, handle }
+        let inner = Inner {
+            banks: vec![Arc::clone(&node)],
+            carried: vec![0; series.len()],
+            carried_rules: BTreeMap::new(),
+        };
+        Self { node, inner: Mutex::new(inner), series, recorder, handle }
     }
 }
 
@@ -76,12 +84,13 @@ impl Telemetry {
     /// Keeps the counters of a shard that ended and forgets its gauges.
     pub fn close_bank(&self, bank: &Arc<Bank>) {
         let mut inner = self.inner();
-        let Inner { banks, carried } = &mut *inner;
+        let Inner { banks, carried, carried_rules } = &mut *inner;
         if let Some(at) = banks.iter().position(|b| Arc::ptr_eq(b, bank)) {
             banks.remove(at);
             for (sum, cell) in carried.iter_mut().zip(bank.cells()) {
                 *sum = sum.wrapping_add(cell.value());
             }
+            add_rules(carried_rules, bank);
         }
     }
 
@@ -97,7 +106,14 @@ impl Telemetry {
                 Series::Gauge(gauge) => gauge.set(live as f64),
             }
         }
+        let mut rules = inner.carried_rules.clone();
+        inner.banks.iter().for_each(|bank| add_rules(&mut rules, bank));
         drop(inner);
+        for (name, total) in rules {
+            let label = Label::new("rule", String::from(name));
+            let key = Key::from_parts(sip::HEADER_RULE_MATCHES, vec![label]);
+            self.recorder.register_counter(&key, &METADATA).absolute(total);
+        }
         self.handle.run_upkeep();
         self.handle.render()
     }
@@ -138,6 +154,16 @@ impl Telemetry {
     }
 }
 
+/// Adds the header rules of one bank.
+fn add_rules(sums: &mut BTreeMap<Box<str>, u64>, bank: &Bank) {
+    for (name, total) in bank.rules().iter() {
+        let sum = sums.entry(name.clone()).or_default();
+        *sum = sum.wrapping_add(*total);
+    }
+}
+
+static METADATA: Metadata<'static> = Metadata::new("gatehouse", Level::INFO, None);
+
 /// Resident memory of this process, in bytes.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
@@ -170,6 +196,11 @@ pub fn document() -> String {
             .collect();
         text.push_str(&format!("| `{}` | {kind} | {} | {} |\n", family.name, labels.join("; "), family.help));
     }
+    text.push_str(&format!(
+        "| `{}` | counter | `rule`: names of `[[header_rules]]` | {} |\n",
+        sip::HEADER_RULE_MATCHES,
+        sip::HEADER_RULE_HELP
+    ));
     text
 }
 
@@ -177,7 +208,7 @@ pub fn document() -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{flow, sip};
+    use crate::flow;
 
     #[test]
     fn the_operators_table_is_up_to_date() {
@@ -209,6 +240,23 @@ mod tests {
         assert!(text.contains("\ngatehouse_registrations 20\n"), "{text}");
         assert_eq!(telemetry.sum(&sip::FAILOVERS, 0), 7);
         assert_eq!(telemetry.sum(&sip::REGISTRATIONS, 0), 20);
+    }
+
+    #[test]
+    fn header_rules_are_counted_by_name() {
+        let telemetry = Telemetry::default();
+        let (a, b) = (telemetry.open_bank(), telemetry.open_bank());
+        a.set_rules([("strip-x", 3), ("other", 0)].into_iter());
+        b.set_rules([("strip-x", 4)].into_iter());
+        telemetry.close_bank(&b);
+        let text = telemetry.render();
+        for line in [
+            "gatehouse_sip_header_rule_matches_total{rule=\"strip-x\"} 7",
+            "gatehouse_sip_header_rule_matches_total{rule=\"other\"} 0",
+            "# TYPE gatehouse_sip_header_rule_matches_total counter",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}");
+        }
     }
 
     #[test]

@@ -39,6 +39,11 @@ const CAUSES: [&str; Cause::ALL.len()] = {
 const KEEPALIVE: Label = Label { name: "kind", values: &["crlf", "rkeep", "stun"] };
 const EVENT: Label = Label { name: "event", values: &["opened", "refreshed", "ended"] };
 
+/// Messages that each header rule matched; its label takes the names of the operator's own rules.
+pub const HEADER_RULE_MATCHES: &str = "gatehouse_sip_header_rule_matches_total";
+/// Its HELP line.
+pub const HEADER_RULE_HELP: &str = "Messages that met all conditions of a header rule.";
+
 families! {
     REQUESTS = Counter, "gatehouse_sip_requests_total", [DIRECTION, REALM, METHOD],
         "SIP requests, retransmissions included.";
@@ -64,6 +69,8 @@ families! {
         "Requests that went to another next hop of the core because the first failed.";
     SOFT_FAULTS = Counter, "gatehouse_sip_soft_faults_total", [],
         "Requests let through although a field is missing that the tables call mandatory.";
+    HEADER_RULE_FAILURES = Counter, "gatehouse_sip_header_rule_failures_total", [],
+        "Changes of header rules that were left out because the message would have become too large.";
     KEEPALIVES = Counter, "gatehouse_sip_keepalives_total", [KEEPALIVE],
         "Keep-alives that were answered.";
     HANDOVERS = Counter, "gatehouse_sip_handovers_total", [],

@@ -146,6 +146,8 @@ causes! {
     Draining = "draining", 503, Policy, "draining for maintenance";
     /// Shut off by an emergency order (R12).
     ShutOff = "shut_off", 403, Policy, "service shut off by order";
+    /// A header rule of the operator refuses the request, with the status and reason it names.
+    HeaderRule = "header_rule", 403, Policy, "refused by a header rule";
     /// Security agreement failed (R18, RFC 3329).
     SecurityAgreement = "security_agreement", 494, Policy, "security agreement required";
     /// A table of ours is full.

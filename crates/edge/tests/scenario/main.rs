@@ -15,6 +15,7 @@ mod messaging;
 mod registration;
 mod restart;
 mod robustness;
+mod rules;
 mod security;
 mod services;
 mod subscriptions;

@@ -1,0 +1,85 @@
+//! `gatehouse ctl`: what operators ask of a configuration, without a node.
+#![allow(clippy::unwrap_used)]
+
+mod node;
+
+use node::{gatehouse, scratch};
+use std::io::Write;
+use std::process::Stdio;
+
+/// Exit status, standard output and standard error.
+fn ask(arguments: &[&str], settings: &str, message: &str) -> (Option<i32>, String, String) {
+    let name = format!(
+        "ctl-{}",
+        arguments.join("-").chars().filter(char::is_ascii_alphanumeric).collect::<String>()
+    );
+    let file = scratch(&name).join("gatehouse.toml");
+    std::fs::write(&file, settings).unwrap();
+    let mut command = gatehouse();
+    command.args(arguments).arg("--config").arg(&file);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const RULES: &str = "
+[[header_rules]]
+name = 'phones'
+direction = 'from-access'
+when = [{ header = 'User-Agent', matches = '^Old/(?<v>.*)' }]
+then = [
+  { action = 'set', header = 'X-Version', value = '${v}' },
+  { action = 'remove', header = 'X-Gone' },
+  { action = 'rename', header = 'User-Agent', to = 'X-Agent' },
+]
+[[header_rules]]
+name = 'no-ghosts'
+methods = ['INVITE']
+when = [{ header = 'From', matches = 'ghost' }]
+then = [{ action = 'reject', status = 403, reason = 'Boo' }]
+";
+
+const INVITE: &str = "INVITE sip:b@h SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@h>;tag=1\n\
+    To: <sip:b@h>\nCall-ID: c\nCSeq: 1 INVITE\nUser-Agent: Old/7\n\nbody\n";
+
+#[test]
+fn headers_shows_which_rule_did_what() {
+    let arguments = ["ctl", "headers", "--direction", "from-access"];
+    let (code, out, _) = ask(&arguments, RULES, INVITE);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        out,
+        "rule phones (header_rules[0]) matches\n\
+         \x20 set X-Version: done\n\
+         \x20 remove X-Gone: nothing to do\n\
+         \x20 rename User-Agent to X-Agent: done\n\
+         \n\
+         INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+         To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nX-Agent: Old/7\r\nX-Version: 7\r\n\r\nbody\n"
+    );
+}
+
+#[test]
+fn headers_exits_by_the_verdict() {
+    let (code, out, _) = ask(&["ctl", "headers", "--direction", "from-core"], RULES, INVITE);
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with("no rule of 2 matches\n\nINVITE "), "{out}");
+    let ghost = INVITE.replace("sip:a@h", "sip:ghost@h");
+    let arguments = ["ctl", "headers", "--direction", "from-core", "--source", "2001:db8::1"];
+    let (code, out, _) = ask(&arguments, RULES, &ghost);
+    assert_eq!(code, Some(2));
+    assert_eq!(out, "rule no-ghosts (header_rules[1]) matches\n  reject: answered 403 Boo\n");
+    let (code, _, errors) = ask(&["ctl", "headers", "--direction=from-core"], RULES, "nonsense");
+    assert_eq!((code, errors.as_str()), (Some(1), "not a message: malformed start line at byte 8\n"));
+    let bad = RULES.replace("header = 'X-Gone'", "header = 'Via'");
+    let (code, _, errors) =
+        ask(&["ctl", "headers", "--direction", "from-access", "--source", "::1"], &bad, "");
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains("gatehouse.toml:8:34: no rule may change Via (messages are routed by it"),
+        "{errors}"
+    );
+}
