@@ -182,7 +182,11 @@ impl RealmConfig {
         let sip = |transport| SipListener { bind: loopback(sip_port), transport, ..SipListener::default() };
         Self {
             sip: vec![sip(Transport::Udp), sip(Transport::Tcp)],
-            msrp: vec![MsrpListener { bind: loopback(msrp_port), transport: Transport::Tcp }],
+            msrp: vec![MsrpListener {
+                bind: loopback(msrp_port),
+                transport: Transport::Tcp,
+                websocket: false,
+            }],
             ..Self::default()
         }
     }
@@ -209,6 +213,8 @@ section! {
         bind: SocketAddr = loopback(2855);
         /// `tcp` or `tls`.
         transport: Transport = Transport::Tcp;
+        /// Takes MSRP in WebSocket messages (RFC 7977): `ws` over TCP, `wss` over TLS. Access only.
+        websocket: bool = false;
     }
 }
 
@@ -413,6 +419,8 @@ section! {
         core_transport: Transport = Transport::Tcp;
         /// Refuses MSRP over TLS from an end that announces no certificate by SHA-256 or better (RFC 8122).
         require_fingerprint: bool = false;
+        /// Pages that may open a WebSocket, as `Origin` names them; empty: all.
+        websocket_origins: Vec<String> = Vec::new();
         /// Compares From-Path of UEs by session-id alone: for middleboxes that rewrite SDP (sessmatch).
         sessmatch_access: bool = false;
         /// The same towards the core.

@@ -16,7 +16,9 @@ const CASES: &[Case] = &[
     (
         "msrps_to_the_core_without_a_listener",
         "[msrp]\ncore_transport = \"tls\"\n",
-        &["f:2:18: no listener of `realm.core` serves MSRP over TLS (add one to [[realm.core.msrp]]: it is what the core is told in SDP)"],
+        &[
+            "f:2:18: no listener of `realm.core` serves MSRP over TLS (add one to [[realm.core.msrp]]: it is what the core is told in SDP)",
+        ],
     ),
     // syntax
     ("unclosed_string", "[node]\nname = \"edge\n", &["f:2:13: syntax: invalid basic string, expected `\"`"]),

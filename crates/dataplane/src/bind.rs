@@ -26,6 +26,8 @@ pub(crate) struct Listener {
     pub(crate) protocol: Protocol,
     pub(crate) realm: Realm,
     pub(crate) transport: Transport,
+    /// MSRP in WebSocket messages.
+    pub(crate) websocket: bool,
     pub(crate) bound: SocketAddr,
 }
 
@@ -91,7 +93,8 @@ fn bind_sip(config: &Config, realm: Realm, i: usize, shards: &mut [ShardSockets]
             Some(id)
         } else {
             let (protocol, transport) = (Protocol::Sip, listener.transport);
-            shard.listeners.push(Listener { socket, protocol, realm, transport, bound });
+            let websocket = false;
+            shard.listeners.push(Listener { socket, protocol, realm, transport, websocket, bound });
             None
         };
         shard.sip.push(SipPoint {
@@ -125,12 +128,13 @@ fn bind_msrp(config: &Config, realm: Realm, i: usize, shards: &mut [ShardSockets
             _ => IpAddr::V4(settings.media_address),
         };
         let transport = listener.transport;
-        shard.listeners.push(Listener { socket, protocol: Protocol::Msrp, realm, transport, bound });
+        let (protocol, websocket) = (Protocol::Msrp, listener.websocket);
+        shard.listeners.push(Listener { socket, protocol, realm, transport, websocket, bound });
         shard.msrp.push(MsrpPoint {
             realm,
             transport,
             advertised: SocketAddr::new(ip, bound.port()),
-            websocket: false,
+            websocket,
             fingerprint: None,
         });
     }

@@ -1,6 +1,7 @@
 //! One stream connection, and the table of them.
 
 use crate::bind::Protocol;
+use crate::io::WebSocket;
 use crate::quota::Permit;
 use crate::tls::Session;
 use core::net::SocketAddr;
@@ -30,7 +31,7 @@ pub(crate) enum OpenedBy {
 
 /// ```text
 /// dialled ─▶ Connecting ─▶ Handshaking ─▶ Open ─▶ Lingering ─▶ gone
-/// accepted ────────────────┘ (TLS)  └ (TCP)┘
+/// accepted ────────────────┘ (TLS)  └ (TCP)┘   (WebSocket: Upgrading before Open)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -38,6 +39,8 @@ pub(crate) enum Stage {
     Connecting { due: Instant },
     /// TLS is shaking hands; given up at `due`.
     Handshaking { due: Instant },
+    /// The request for a WebSocket is awaited; given up at `due`.
+    Upgrading { due: Instant },
     /// The machine knows it.
     Open,
     /// The machine does not know it any more: what is queued goes out, what comes in is thrown away,
@@ -54,6 +57,8 @@ pub(crate) struct Conn {
     pub(crate) peer: SocketAddr,
     pub(crate) stage: Stage,
     pub(crate) tls: Option<Box<Session>>,
+    /// MSRP comes in WebSocket messages.
+    pub(crate) websocket: Option<WebSocket>,
     /// What the socket has not taken yet: ciphertext under TLS.
     pub(crate) queue: Queue,
     /// Plain bytes that wait for the connection to open.

@@ -20,6 +20,9 @@ pub(crate) struct Counters {
     pub(crate) handshakes: [u64; 3],
     pub(crate) versions: [u64; 2],
     pub(crate) handshakes_open: u64,
+    /// Requests for a WebSocket: accepted, refused, timed out.
+    pub(crate) upgrades: [u64; 3],
+    pub(crate) websocket_faults: u64,
     /// `[direction][realm][transport]`
     bytes: [[[u64; 3]; 2]; 2],
     datagrams: [[u64; 2]; 2],
@@ -84,6 +87,8 @@ impl Counters {
         bank.set(&flow::HANDSHAKES, self.handshakes);
         bank.set(&flow::HANDSHAKES_OPEN, [self.handshakes_open]);
         bank.set(&flow::HANDSHAKE_VERSIONS, self.versions);
+        bank.set(&flow::UPGRADES, self.upgrades);
+        bank.set(&flow::WEBSOCKET_FAULTS, [self.websocket_faults]);
         bank.set(&flow::BYTES, self.bytes.as_flattened().as_flattened().iter().copied());
         bank.set(&flow::DATAGRAMS, self.datagrams.as_flattened().iter().copied());
         bank.set(&flow::DATAGRAMS_DROPPED, self.datagrams_dropped);

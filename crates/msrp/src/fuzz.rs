@@ -124,3 +124,106 @@ fn end_line(text: &[u8], id: &[u8]) -> Option<(usize, Flag)> {
 }
 
 const HEAD_MAX: usize = 2_048;
+
+/// A frame as a client sends it.
+#[must_use]
+pub fn client_frame(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=125 => frame.push(0x80 | len as u8),
+        len @ 126..=65_535 => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().enumerate().map(|(n, octet)| octet ^ mask[n % 4]));
+    frame
+}
+
+/// The messages in what a server sends; `None` if that is not WebSocket, or ends within a message.
+#[must_use]
+pub fn server_messages(mut stream: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut messages, mut open): (_, Option<Vec<u8>>) = (Vec::new(), None);
+    while let [first, len, rest @ ..] = stream {
+        let (len, rest) = match len {
+            126 => (rest.get(..2)?.iter().fold(0, |sum, &o| sum << 8 | usize::from(o)), rest.get(2..)?),
+            127 => (rest.get(..8)?.iter().fold(0, |sum, &o| sum << 8 | usize::from(o)), rest.get(8..)?),
+            len => (usize::from(*len), rest),
+        };
+        let mut message = match (first & 15, open.take()) {
+            (0, Some(begun)) => begun,
+            (2, None) => Vec::new(),
+            _ => return None,
+        };
+        message.extend_from_slice(rest.get(..len)?);
+        stream = rest.get(len..)?;
+        match first & 0x80 {
+            0 => open = Some(message),
+            _ => messages.push(message),
+        }
+    }
+    (open.is_none() && stream.is_empty()).then_some(messages)
+}
+
+/// Reads `bytes` as what a WebSocket client sends after its upgrade, whole and in pieces: always the same
+/// octets, answers and end. And frames them as what a relay sends: a client gets the same octets.
+///
+/// # Panics
+/// If the way the stream is cut changes what is read, or octets are lost.
+pub fn websocket(bytes: &[u8]) {
+    let mut head = Vec::new();
+    let whole = crate::ws::upgrade(bytes, 2_048, |_| true, &mut head);
+    if let crate::ws::Upgrade::Done(len) = whole {
+        let mut again = Vec::new();
+        assert_eq!(crate::ws::upgrade(&bytes[..len], 2_048, |_| true, &mut again), whole);
+        assert_eq!(head, again);
+    }
+    let expected = deframed(bytes, bytes.len().max(1));
+    for size in [1, 2, 3, 7, 61] {
+        assert_eq!(deframed(bytes, size), expected, "reads of {size}");
+    }
+    for size in [bytes.len().max(1), 1, 7, 61] {
+        let mut framer = crate::ws::Framer::new(HEAD_MAX);
+        let mut out = Vec::new();
+        for piece in bytes.chunks(size) {
+            framer.write(piece, &mut out);
+        }
+        assert_eq!(payload(&out), bytes, "pieces of {size}");
+    }
+}
+
+type Deframed = (Vec<u8>, Vec<u8>, Option<crate::ws::Ended>);
+
+fn deframed(bytes: &[u8], size: usize) -> Deframed {
+    let mut deframer = crate::ws::Deframer::default();
+    let (mut plain, mut replies) = (Vec::new(), Vec::new());
+    for piece in bytes.chunks(size) {
+        let mut piece = piece.to_vec();
+        let got = deframer.read(&mut piece, &mut replies);
+        plain.extend_from_slice(&piece[..got.plain]);
+        if got.ended.is_some() {
+            return (plain, replies, got.ended);
+        }
+    }
+    (plain, replies, None)
+}
+
+/// All payload of a server's frames, whichever messages they belong to.
+fn payload(mut stream: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let [_, len, rest @ ..] = stream {
+        let (len, rest) = match len {
+            126 => (rest[..2].iter().fold(0, |sum, &o| sum << 8 | usize::from(o)), &rest[2..]),
+            127 => (rest[..8].iter().fold(0, |sum, &o| sum << 8 | usize::from(o)), &rest[8..]),
+            len => (usize::from(*len), rest),
+        };
+        all.extend_from_slice(&rest[..len]);
+        stream = &rest[len..];
+    }
+    all
+}

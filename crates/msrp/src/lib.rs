@@ -15,6 +15,7 @@ mod reader;
 mod tail;
 pub mod uri;
 pub mod write;
+pub mod ws;
 
 pub use head::{FailureReport, Head, HeaderId, Method, Start};
 pub use range::ByteRange;

@@ -32,6 +32,7 @@ const REFUSED: Label = Label {
     ],
 };
 const HANDSHAKE: Label = Label { name: "result", values: &["ok", "failed", "timeout"] };
+const UPGRADE: Label = Label { name: "result", values: &["ok", "refused", "timeout"] };
 const VERSION: Label = Label { name: "version", values: &["1.2", "1.3"] };
 const DROPPED: Label =
     Label { name: "cause", values: &["buffers_full", "unreachable", "unknown_socket", "too_long"] };
@@ -106,6 +107,10 @@ families! {
         "TLS handshakes under way.";
     HANDSHAKE_VERSIONS = Counter, "gatehouse_tls_handshake_versions_total", [VERSION],
         "TLS handshakes that succeeded, by version.";
+    UPGRADES = Counter, "gatehouse_websocket_upgrades_total", [UPGRADE],
+        "Requests for a WebSocket that ended.";
+    WEBSOCKET_FAULTS = Counter, "gatehouse_websocket_faults_total", [],
+        "WebSockets closed because what came broke RFC 6455.";
     BYTES = Counter, "gatehouse_flow_bytes_total", [DIRECTION, REALM, TRANSPORT],
         "Bytes through sockets, after decryption and before encryption.";
     DATAGRAMS = Counter, "gatehouse_flow_datagrams_total", [DIRECTION, REALM],

@@ -5,6 +5,12 @@ use wire::Transport;
 
 impl Checks<'_> {
     pub(super) fn msrp(&mut self) {
+        for (i, listener) in self.config.realm.core.msrp.iter().enumerate() {
+            if listener.websocket {
+                let path = format!("realm.core.msrp[{i}].websocket");
+                self.fault(&path, "the core does not speak MSRP over WebSocket", "access listeners only");
+            }
+        }
         match self.config.msrp.core_transport {
             Transport::Tcp => {}
             Transport::Udp => self.fault("msrp.core_transport", "MSRP is not carried over UDP", "tcp or tls"),

@@ -27,14 +27,18 @@ impl Io {
                 self.fail_as(id, reason, cell);
                 return;
             }
-            Stage::Open => {}
+            Stage::Upgrading { .. } | Stage::Open => {}
         }
+        let was_known = conn.is_open();
+        self.say_goodbye(id);
         self.counters.closed[cell] += 1;
         self.leave_pool(id);
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        self.heard.push_back(Heard::Closed(id, conn.kind.protocol, reason));
+        if was_known {
+            self.heard.push_back(Heard::Closed(id, conn.kind.protocol, reason));
+        }
         conn.stage = Stage::Lingering { due: self.now + LINGER };
         if conn.paused {
             conn.paused = false;
@@ -100,6 +104,7 @@ impl Io {
         self.leave_pool(id);
         match stage {
             Stage::Lingering { .. } => {}
+            Stage::Upgrading { .. } => self.counters.closed[cell] += 1,
             Stage::Open => {
                 self.counters.closed[cell] += 1;
                 self.heard.push_back(Heard::Closed(id, kind.protocol, reason));

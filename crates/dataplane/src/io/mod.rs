@@ -9,8 +9,10 @@ mod open;
 mod receive;
 mod send;
 mod timers;
+mod ws;
 
 use self::blacklist::Blacklist;
+pub(crate) use self::ws::WebSocket;
 use crate::bind::{DatagramSocket, Protocol};
 use crate::conn::{Conns, Kind};
 use crate::counters::Counters;
@@ -56,6 +58,8 @@ pub(crate) enum Got {
     Nothing,
     /// So many bytes at the start of the read buffer.
     Raw(usize),
+    /// The same, and the peer will send no more: close once they are delivered.
+    LastRaw(usize),
     /// The plain buffer was filled.
     Plain,
     /// The plain buffer was filled, and the peer will send no more: close once it is delivered.
@@ -80,6 +84,7 @@ pub(crate) struct Io {
     pool: HashMap<Hop, Vec<StreamId>>,
     sealed: Vec<u8>,
     gathered: Vec<u8>,
+    framed: Vec<u8>,
     blacklist: Blacklist,
     pub(crate) now: Instant,
 }
@@ -105,6 +110,7 @@ impl Io {
             pool: HashMap::new(),
             sealed: Vec::new(),
             gathered: Vec::new(),
+            framed: Vec::new(),
             blacklist: Blacklist::default(),
             now,
         })

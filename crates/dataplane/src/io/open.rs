@@ -1,7 +1,8 @@
 //! Connections come into being: accepted, or dialled.
 
+use super::WebSocket;
 use super::{Heard, Hop, Io, local_of, word};
-use crate::bind::{Protocol, connect};
+use crate::bind::{Listener, Protocol, connect};
 use crate::conn::{Conn, Kind, OpenedBy, Queue, Stage};
 use crate::tls::Session;
 use core::net::{IpAddr, SocketAddr};
@@ -18,10 +19,9 @@ impl Io {
         &mut self,
         socket: OwnedFd,
         peer: SocketAddr,
-        protocol: Protocol,
-        realm: Realm,
-        transport: Transport,
+        listener: &Listener,
     ) -> Result<(), Refusal> {
+        let Listener { protocol, realm, transport, .. } = *listener;
         if self.is_barred(realm, peer.ip()) {
             return Err(Refusal::Blacklisted);
         }
@@ -40,9 +40,10 @@ impl Io {
             _ => None,
         };
         let kind = Kind { protocol, realm, transport, opened_by: OpenedBy::Peer };
+        let websocket = listener.websocket.then(|| WebSocket::Upgrading(Vec::new()));
         let stage = match tls {
             Some(_) => Stage::Handshaking { due: self.now + self.config.timers.handshake() },
-            None => Stage::Open,
+            None => self.stage_after_handshake(websocket.as_ref()),
         };
         let id = self.conns.insert(Conn {
             socket,
@@ -51,6 +52,7 @@ impl Io {
             peer,
             stage,
             tls,
+            websocket,
             queue: Queue::default(),
             early: Queue::default(),
             interest: EventFlags::IN,
@@ -71,7 +73,7 @@ impl Io {
         self.counters.on_open(kind);
         if transport == Transport::Tls {
             self.counters.handshakes_open += 1;
-        } else {
+        } else if stage == Stage::Open {
             self.heard.push_back(Heard::Opened(id));
         }
         self.arm(id);
@@ -122,6 +124,7 @@ impl Io {
             peer: hop.peer,
             stage: Stage::Connecting { due: self.now + self.config.timers.connect() },
             tls,
+            websocket: None,
             queue: Queue::default(),
             early: Queue::default(),
             interest: EventFlags::OUT,
@@ -199,10 +202,18 @@ impl Io {
 
     /// The connection stands: the machine hears of it, and what waited for it goes out.
     pub(super) fn open(&mut self, id: StreamId) {
+        let Some(conn) = self.conns.get(id) else {
+            return;
+        };
+        let stage = self.stage_after_handshake(conn.websocket.as_ref());
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        conn.stage = Stage::Open;
+        conn.stage = stage;
+        if stage != Stage::Open {
+            self.arm(id);
+            return;
+        }
         conn.active_at = self.now;
         conn.trusted_at = self.now;
         let early = conn.early.take();

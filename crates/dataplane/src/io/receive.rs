@@ -40,7 +40,12 @@ impl Io {
         }
         if conn.tls.is_some() {
             let all = hot.get_mut(..kept + read).unwrap_or_default();
-            let peer_closed = self.decrypt(id, all, plain);
+            let mut peer_closed = self.decrypt(id, all, plain);
+            if !plain.is_empty() {
+                let left = self.unframe(id, plain);
+                plain.truncate(left.plain);
+                peer_closed |= left.is_last;
+            }
             return match (plain.is_empty(), peer_closed) {
                 (false, true) => Got::Last,
                 (false, false) => Got::Plain,
@@ -53,7 +58,19 @@ impl Io {
         }
         conn.active_at = self.now;
         self.counters.on_bytes(Way::In, conn.kind.realm, conn.kind.transport, read);
-        Got::Raw(read)
+        if conn.websocket.is_none() {
+            return Got::Raw(read);
+        }
+        let left = self.unframe(id, hot.get_mut(..read).unwrap_or_default());
+        match (left.plain, left.is_last) {
+            (0, true) => {
+                self.on_peer_closed(id);
+                Got::Nothing
+            }
+            (0, false) => Got::Nothing,
+            (count, false) => Got::Raw(count),
+            (count, true) => Got::LastRaw(count),
+        }
     }
 
     /// Runs TLS over what came in; whether the peer said that this was all.

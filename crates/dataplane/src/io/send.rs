@@ -50,7 +50,7 @@ impl Io {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         match conn.stage {
             Stage::Lingering { .. } => return,
-            Stage::Connecting { .. } | Stage::Handshaking { .. } => {
+            Stage::Connecting { .. } | Stage::Handshaking { .. } | Stage::Upgrading { .. } => {
                 if conn.early.len() + total > queue_max(&self.config, conn.kind.protocol) {
                     self.fail(id, CloseReason::QueueFull);
                     return;
@@ -61,6 +61,18 @@ impl Io {
             }
             Stage::Open => {}
         }
+        match conn.websocket {
+            None => self.transmit(id, parts),
+            Some(_) => self.send_framed(id, parts),
+        }
+    }
+
+    /// Sends what the layer below MSRP and SIP is to carry: the socket, or TLS over it.
+    pub(super) fn transmit(&mut self, id: StreamId, parts: &[&[u8]]) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let total: usize = parts.iter().map(|part| part.len()).sum();
         self.counters.on_bytes(Way::Out, conn.kind.realm, conn.kind.transport, total);
         if conn.kind.realm == Realm::Core {
             conn.active_at = self.now;

@@ -58,7 +58,10 @@ impl Io {
     fn due(&self, id: StreamId) -> Option<Instant> {
         let conn = self.conns.get(id)?;
         match conn.stage {
-            Stage::Connecting { due } | Stage::Handshaking { due } | Stage::Lingering { due } => Some(due),
+            Stage::Connecting { due }
+            | Stage::Handshaking { due }
+            | Stage::Upgrading { due }
+            | Stage::Lingering { due } => Some(due),
             Stage::Open => {
                 let idle = self.idle_max(&conn.kind).map(|max| (conn.active_at + max).max(conn.hold_until));
                 let proof = must_register(&conn.kind)

@@ -21,9 +21,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     let Some(peer) = peer.and_then(|peer| peer.try_into().ok()) else {
                         continue;
                     };
-                    let (protocol, realm, transport) =
-                        (listener.protocol, listener.realm, listener.transport);
-                    if let Err(why) = self.io.adopt(socket, peer, protocol, realm, transport) {
+                    if let Err(why) = self.io.adopt(socket, peer, listener) {
                         self.io.counters.refuse(why);
                     }
                 }

@@ -261,14 +261,18 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         let got = self.io.read(id, &mut hot, &mut plain);
         match got {
             Got::Nothing => {}
-            Got::Raw(count) => self.deliver(id, hot.get(..count).unwrap_or_default()),
+            Got::Raw(count) | Got::LastRaw(count) => {
+                // The upgrade to a WebSocket may have ended with this very read.
+                self.settle();
+                self.deliver(id, hot.get(..count).unwrap_or_default());
+            }
             Got::Plain | Got::Last => {
                 // The handshake may have ended with this very read: the machine hears of that first.
                 self.settle();
                 self.deliver(id, &plain);
             }
         }
-        if got == Got::Last {
+        if matches!(got, Got::Last | Got::LastRaw(_)) {
             self.io.on_peer_closed(id);
         }
         self.hot = hot;
@@ -413,6 +417,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         };
         match conn.stage {
             Stage::Connecting { .. } | Stage::Lingering { .. } => self.io.fail(id, CloseReason::Failed),
+            Stage::Upgrading { .. } => self.io.on_upgrade_timeout(id),
             Stage::Handshaking { .. } => {
                 self.io.fail_as(id, CloseReason::TlsFailed, flow::REASON_HANDSHAKE_TIMEOUT);
             }

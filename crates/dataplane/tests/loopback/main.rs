@@ -11,3 +11,4 @@ mod rtp;
 mod stand_in;
 mod streams;
 mod tls;
+mod websocket;

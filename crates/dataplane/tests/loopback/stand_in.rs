@@ -152,8 +152,11 @@ pub struct Pipe {
 impl Relaying for Pipe {
     fn handle(&mut self, event: relay::Event<'_>, _now: Instant, out: &mut relay::Outbox) {
         match event {
-            relay::Event::Opened { conn, realm, .. } => {
+            relay::Event::Opened { conn, realm, certificate, .. } => {
                 self.conns.push(conn);
+                if let Some(shown) = certificate {
+                    self.log.push(format!("shown {}", shown.by(wire::HashFunction::Sha256)));
+                }
                 self.log.push(format!("msrp opened {realm:?}"));
             }
             relay::Event::Bytes { conn, bytes } => {
@@ -257,6 +260,14 @@ impl Node {
         self.plane().address(Protocol::Msrp, realm, transport).unwrap()
     }
 
+    /// Where MSRP is served in WebSocket messages.
+    pub fn websocket(&self, transport: Transport) -> SocketAddr {
+        let fits = |a: &&dataplane::Address| {
+            a.realm == Realm::Access && a.transport == transport && a.protocol == Protocol::Msrp
+        };
+        self.plane().addresses().iter().filter(fits).nth(1).unwrap().bound
+    }
+
     pub fn tcp(&self) -> TcpStream {
         connect(self.sip(Transport::Tcp))
     }
@@ -298,10 +309,14 @@ fn realm(binds: &[&str]) -> RealmConfig {
     let sip = |bind: &&str| {
         Transport::ALL.map(|transport| SipListener { bind: bind.parse().unwrap(), transport, host: None })
     };
-    let msrp = |transport| MsrpListener { bind: "127.0.0.1:0".parse().unwrap(), transport };
+    let msrp =
+        |transport, websocket| MsrpListener { bind: "127.0.0.1:0".parse().unwrap(), transport, websocket };
     RealmConfig {
         sip: binds.iter().flat_map(sip).collect(),
-        msrp: vec![msrp(Transport::Tcp), msrp(Transport::Tls)],
+        msrp: [false, true]
+            .into_iter()
+            .flat_map(|ws| [msrp(Transport::Tcp, ws), msrp(Transport::Tls, ws)])
+            .collect(),
         tls: Some(Tls {
             ca: Some(tls.join("cert.pem")),
             certificate: tls.join("cert.pem"),
