@@ -115,7 +115,7 @@ fn the_first_frames_may_come_with_the_request_and_in_any_pieces() {
         let mut answer = vec![0; ACCEPTED.len()];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, ACCEPTED.as_bytes());
-        expect(&mut stream, &[text.clone()]);
+        expect(&mut stream, std::slice::from_ref(&text));
     }
 }
 
