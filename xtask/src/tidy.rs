@@ -17,7 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("media", &["wire", "msrp", "rtp"]),
     // `edge` speaks the command vocabulary of `media`, and nothing else of it.
     ("edge", &["wire", "sip", "sdp", "msrp", "media", "config"]),
-    ("dataplane", &["wire", "edge", "media", "config", "telemetry"]),
+    // `msrp` for the framing of WebSockets, which lies between TLS and the relay.
+    ("dataplane", &["wire", "msrp", "edge", "media", "config", "telemetry"]),
     ("control", &["wire", "config", "telemetry", "sip", "sdp", "msrp", "rtp"]),
     ("lab", &["wire", "sip", "sdp", "msrp", "rtp"]),
     ("loadgen", &["wire", "lab", "sip", "sdp", "msrp", "rtp"]),
