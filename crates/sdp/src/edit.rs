@@ -54,6 +54,14 @@ impl<'e> Editor<'e> {
         self.address(connection.addrtype, connection.address, address);
     }
 
+    /// Replaces port and protocol of an RTP medium, which is not switched off.
+    pub fn rtp_line(&mut self, media: &Media<'_>, port: u16, proto: &str) {
+        self.port(media, port);
+        if !media.line().proto.text.eq_ignore_ascii_case(proto.as_bytes()) {
+            self.proto(media, proto.as_bytes());
+        }
+    }
+
     /// Replaces the port of `m=`. A refused medium stays refused: port 0 stays 0 (R69).
     pub fn port(&mut self, media: &Media<'_>, port: u16) {
         if !media.is_disabled() {
@@ -107,6 +115,10 @@ impl<'e> Editor<'e> {
 
     /// Adds a line (given without line end) at the end of a section.
     pub fn append_line(&mut self, section: Section<'_>, line: core::fmt::Arguments<'_>) {
+        self.append_line_bytes(section, line.to_string().as_bytes());
+    }
+
+    fn append_line_bytes(&mut self, section: Section<'_>, line: &[u8]) {
         let Some(last) = section.lines().last() else {
             return;
         };
@@ -118,8 +130,29 @@ impl<'e> Editor<'e> {
             if !complete {
                 out.extend_from_slice(end);
             }
-            let _ = out.write_fmt(line); // a Vec takes everything
+            out.extend_from_slice(line);
             out.extend_from_slice(end);
+        });
+    }
+
+    /// Adds lines (given without line ends) before the line number `at` of a section, or at its end.
+    ///
+    /// At the end of a section only one call may add something: the last line may lack its line end.
+    pub fn insert_lines(&mut self, section: Section<'_>, at: usize, lines: &[Vec<u8>]) {
+        let end = section.line_end();
+        let (Some(before), false) = (section.lines().get(at), lines.is_empty()) else {
+            // Several lines as one: `append_line` puts the end of the last one.
+            let text = lines.join(end);
+            if !lines.is_empty() {
+                self.append_line_bytes(section, &text);
+            }
+            return;
+        };
+        self.edits.insert_with(before.span.start as usize + self.base, |out| {
+            for line in lines {
+                out.extend_from_slice(line);
+                out.extend_from_slice(end);
+            }
         });
     }
 

@@ -12,11 +12,13 @@
 pub mod edit;
 pub mod path;
 mod read;
+mod rtp;
 mod view;
 
 pub use edit::Editor;
 pub use path::{Path, PathUri};
 pub use read::{Limits, Line, Sdp, SdpError};
+pub use rtp::{Encoding, IceSecrets, Profile, Security};
 pub use view::{
     Attribute, Connection, Direction, Media, MediaLine, Origin, Section, Setup, Text, address_type,
 };
@@ -42,6 +44,8 @@ pub mod fuzz {
             let section = media.section();
             let _ = (section.direction(), section.attributes().count(), media.accept_types().count());
             let _ = (media.file_selector(), media.crypto().count(), media.rtcp(), media.connection());
+            let _ = (media.profile(), media.rtcp_target(), media.fingerprints().count(), media.ice());
+            let _ = media.encoding();
             editor.port(&media, 2855);
             editor.proto(&media, b"TCP/TLS/MSRP");
             editor.setup(&media, Setup::Passive);

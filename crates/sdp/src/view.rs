@@ -4,7 +4,8 @@ use crate::path::Path;
 use crate::read::Line;
 use core::net::IpAddr;
 use wire::Span;
-use wire::bytes_class::{BLANK, decimal, is};
+pub(crate) use wire::bytes_class::decimal;
+use wire::bytes_class::{BLANK, is};
 
 /// A piece of a line and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,12 @@ impl<'a> Media<'a> {
     #[must_use]
     pub const fn section(&self) -> Section<'a> {
         self.section
+    }
+
+    /// The session it is part of: what holds for it unless it says otherwise.
+    #[must_use]
+    pub const fn session(&self) -> Section<'a> {
+        self.session
     }
 
     /// Its `m=` line.
