@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rtp", &["wire"]),
     ("media", &["wire", "msrp", "rtp"]),
     // `edge` speaks the command vocabulary of `media`, and nothing else of it.
-    ("edge", &["wire", "sip", "sdp", "msrp", "media", "config"]),
+    ("edge", &["wire", "sip", "sdp", "msrp", "rtp", "media", "config"]),
     // `msrp` for the framing of WebSockets, which lies between TLS and the relay.
     ("dataplane", &["wire", "msrp", "edge", "media", "config", "telemetry"]),
     ("control", &["wire", "config", "telemetry", "sip", "sdp", "msrp", "rtp"]),

@@ -23,7 +23,9 @@ pub use sections::{
     Admin, Blacklist, Config, Core, Identity, Limits, Log, Msrp, MsrpListener, Node, NumberPlan, RealmConfig,
     Realms, Registrar, SipListener, Timers, Tls, Validation,
 };
-pub use types::{BadNextHop, LogFormat, LogLevel, NextHop, NumberOutput, TlsVersion};
+pub use types::{
+    BadNextHop, Keying, Latching, LogFormat, LogLevel, NextHop, NumberOutput, Srtp, SrtpSuite, TlsVersion,
+};
 
 use read::{Reader, Value};
 use std::path::Path;

@@ -5,7 +5,9 @@
 
 use crate::read::section;
 use crate::rules::HeaderRule;
-use crate::types::{Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, TlsVersion};
+use crate::types::{
+    Keying, Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp, SrtpSuite, TlsVersion,
+};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -148,6 +150,10 @@ section! {
         media_dscp: u8 = 46, 0..=63;
         /// Which source a stream may have; unset: `signaller` (access), `strict` (core).
         latching: Option<Latching> = None;
+        /// Whether media have keys; unset: `offer` (access), `none` (core).
+        srtp: Option<Srtp> = None;
+        /// How the keys are agreed on that we offer.
+        srtp_keying: Keying = Keying::Sdes;
         /// Where SIP is served. Access: all shards share the address. Core: shard i listens on port + i.
         sip: Vec<SipListener> = Vec::new();
         /// Where MSRP is served: shard i listens on port + i.
@@ -175,6 +181,15 @@ impl RealmConfig {
         self.latching.unwrap_or(match realm {
             Realm::Access => Latching::Signaller,
             Realm::Core => Latching::Strict,
+        })
+    }
+
+    /// Whether the media of this side have keys.
+    #[must_use]
+    pub fn srtp(&self, realm: Realm) -> Srtp {
+        self.srtp.unwrap_or(match realm {
+            Realm::Access => Srtp::Offer,
+            Realm::Core => Srtp::None,
         })
     }
 
@@ -439,6 +454,8 @@ section! {
         coalesce_microseconds: u64 = 400, 0..=1_000;
         /// RTP sessions (media lines) of one shard.
         sessions_max: usize = 20_000, 1..=1_000_000;
+        /// What is spoken under keys from SDP, the preferred one first.
+        srtp_suites: Vec<SrtpSuite> = SrtpSuite::ALL.to_vec();
         /// A port that was used rests for so long before it is given out again.
         port_rest_seconds: u64 = 10, 0..=600;
         /// A session in which nothing came from any side for so long is over.

@@ -76,6 +76,58 @@ words! {
     }
 }
 
+words! {
+    /// Whether the media of one side have keys (RFC 3711).
+    Srtp {
+        /// Never.
+        None = "none",
+        /// If the peer wants: its keys are taken, and it is offered ours to use or not (RFC 8643).
+        Offer = "offer",
+        /// Always: what comes without keys is refused.
+        Require = "require",
+    }
+}
+
+words! {
+    /// How the keys are agreed on that we offer. Both are taken.
+    Keying {
+        /// In SDP (RFC 4568): the signalling must be secret.
+        Sdes = "sdes",
+        /// By DTLS on the media path (RFC 5764).
+        Dtls = "dtls",
+    }
+}
+
+words! {
+    /// How packets are encrypted and authenticated under keys from SDP.
+    SrtpSuite {
+        /// RFC 7714.
+        AeadAes128Gcm = "AEAD_AES_128_GCM",
+        /// RFC 7714.
+        AeadAes256Gcm = "AEAD_AES_256_GCM",
+        /// RFC 4568 §6.2.
+        AesCm128HmacSha1Tag80 = "AES_CM_128_HMAC_SHA1_80",
+        /// RFC 6188.
+        AesCm256HmacSha1Tag80 = "AES_256_CM_HMAC_SHA1_80",
+        /// RFC 4568 §6.2.
+        AesCm128HmacSha1Tag32 = "AES_CM_128_HMAC_SHA1_32",
+        /// RFC 6188.
+        AesCm256HmacSha1Tag32 = "AES_256_CM_HMAC_SHA1_32",
+    }
+}
+
+impl SrtpSuite {
+    /// Every suite, the cheapest first.
+    pub const ALL: [Self; 6] = [
+        Self::AeadAes128Gcm,
+        Self::AeadAes256Gcm,
+        Self::AesCm128HmacSha1Tag80,
+        Self::AesCm256HmacSha1Tag80,
+        Self::AesCm128HmacSha1Tag32,
+        Self::AesCm256HmacSha1Tag32,
+    ];
+}
+
 impl Bounded for Transport {}
 impl Value for Transport {
     fn read(node: &Node<'_>, reader: &mut Reader) -> Option<Self> {

@@ -11,18 +11,20 @@
 //! session is known by the session-ids of both ends and a shard needs one port per side. The UE always
 //! connects to us and we connect to the core (R67), unless the core insists on connecting.
 //!
-//! Media other than MSRP is not anchored here: it is refused with port 0 next to an MSRP medium
-//! (RFC 3264 §6), and an offer without any MSRP medium is refused as a whole (488). It is never passed,
-//! because a description that names a UE's private address leaks it and cannot work.
+//! Audio and video are anchored by [`rtp`], each medium on ports of its own. What can be neither is refused
+//! with port 0 (RFC 3264 §6), and an offer of nothing else as a whole (488). It is never passed, because a
+//! description that names a UE's private address leaks it and cannot work.
 
 mod msrp;
+pub mod rtp;
 
 pub use self::msrp::Link;
 use self::msrp::{Answered, Offered};
 use crate::api::MsrpPoint;
 use core::net::IpAddr;
 use core::time::Duration;
-use media::command::{MediaCommand, MsrpSession};
+use media::command::{MediaCommand, MsrpSession, RtpOrder};
+use rtp::{Desk, Fate, Legs, RtpTerms};
 use sdp::{Editor, Media, Sdp};
 use sip::Message;
 use smallvec::SmallVec;
@@ -54,20 +56,25 @@ pub struct Terms<'a> {
     pub idle_max: Duration,
     /// As in [`MsrpSession`].
     pub message_bytes_max: u64,
+    /// What is configured about RTP.
+    pub rtp: RtpTerms<'a>,
 }
 
 /// An offer that crossed the edge: what the answer will be held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     by: Realm,
-    /// By index of the `m=` line; `None` where nothing is to be anchored.
+    /// By index of the `m=` line; `None` where there is no MSRP to be anchored.
     lines: SmallVec<[Option<Box<Offered>>; 1]>,
+    /// The same for RTP.
+    rtp: rtp::Lines<rtp::Offered>,
 }
 
 /// The answer to an offer, medium by medium.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     lines: SmallVec<[Option<Box<Answered>>; 1]>,
+    rtp: rtp::Lines<rtp::Answered>,
 }
 
 /// The sessions of one dialog, as the relay was last told.
@@ -78,35 +85,50 @@ impl Offer {
     ///
     /// # Errors
     /// `BadSdp` if it cannot be read or an MSRP medium has no path; `NotAcceptableMedia` if no medium
-    /// can be anchored. On error `edits` may hold part of the changes: the message is not to be sent.
+    /// can be anchored; `NoMediaPorts` or `TableFull` where RTP finds no room. On error `edits` may hold
+    /// part of the changes: the message is not to be sent.
     pub fn anchor(
         message: Message<'_>,
         place: SdpPlace,
         by: Realm,
         terms: &Terms<'_>,
+        desk: &mut Desk<'_>,
         edits: &mut EditList,
     ) -> Result<Self, Cause> {
         let sdp = Sdp::parse(message.text(place.body)).map_err(|e| e.cause)?;
+        check_lines(&sdp)?;
         let to = by.other();
-        let point = terms.point(to, terms.wanted(to)).ok_or(Cause::NotAcceptableMedia)?;
-        let mut editor = Editor::new(edits, place.body.start as usize);
-        editor.session(&sdp, USERNAME, SESSION_NAME, point.advertised.ip());
-        hide_session(&sdp, &mut editor);
-        let mut offer = Self { by, lines: SmallVec::new() };
+        let point = terms.point(to, terms.wanted(to));
+        let mut offer = Self { by, lines: SmallVec::new(), rtp: SmallVec::new() };
         for media in sdp.media() {
-            let line = match terms.serves(by, &media) && offer.msrp_count() < LINES_MAX {
-                true => Some(msrp::offered(&sdp, &media, point, by, terms, &mut editor)?),
-                false => None,
+            let line = rtp::offered(&media, by, terms, offer.rtp_count(), desk)?;
+            offer.rtp.push(line);
+        }
+        let session = offer.rtp_address(to, desk).or(point.map(|p| p.advertised.ip()));
+        let session = session.ok_or(Cause::NotAcceptableMedia)?;
+        let mut editor = Editor::new(edits, place.body.start as usize);
+        rtp::session_level(&sdp, USERNAME, SESSION_NAME, session, &mut editor);
+        for media in sdp.media() {
+            let serves = terms.serves(by, &media) && offer.msrp_count() < LINES_MAX;
+            let line = match point.filter(|_| serves) {
+                Some(point) => {
+                    rtp::connections(&media, point.advertised.ip(), session, &mut editor);
+                    Some(msrp::offered(&sdp, &media, point, by, terms, &mut editor)?)
+                }
+                None => None,
             };
-            if line.is_none() {
-                refuse(&media, point, &mut editor);
+            match (&line, offer.rtp.get(media.index()).and_then(Option::as_deref)) {
+                (Some(_), _) => {}
+                (None, Some(rtp)) => rtp.write(&media, by, terms, desk, session, &mut editor),
+                (None, None) => refuse(&media, point, session, &mut editor),
             }
             offer.lines.push(line);
         }
         // With every medium switched off there is nothing to refuse (RFC 3264 §8.2).
-        if offer.msrp_count() == 0 && sdp.media().any(|m| !m.is_disabled()) {
+        if offer.msrp_count() + offer.rtp_count() == 0 && sdp.media().any(|m| !m.is_disabled()) {
             return Err(Cause::NotAcceptableMedia);
         }
+        hide(&sdp, point.is_some(), |index| offer.fate(index), &mut editor);
         fit_part_length(place, edits);
         Ok(offer)
     }
@@ -127,10 +149,26 @@ impl Offer {
         })
     }
 
-    /// How many sessions it asks for.
+    /// How many MSRP sessions it asks for.
     #[must_use]
     pub fn msrp_count(&self) -> usize {
         self.lines.iter().flatten().count()
+    }
+
+    /// How many RTP sessions it asks for.
+    #[must_use]
+    pub fn rtp_count(&self) -> usize {
+        self.rtp.iter().flatten().count()
+    }
+
+    fn fate(&self, index: usize) -> Option<Fate> {
+        fate(self.lines.get(index)?.is_some(), self.rtp.get(index)?.is_some())
+    }
+
+    /// Our address for RTP towards a side: that of the first medium.
+    fn rtp_address(&self, side: Realm, desk: &Desk<'_>) -> Option<IpAddr> {
+        let mut media = self.rtp.iter().enumerate().filter(|(_, line)| line.is_some());
+        media.find_map(|(index, _)| Some(desk.leg(index)?.port(side).advertised.ip()))
     }
 
     /// Rewrites the answer at `place` for the offerer. A medium that is accepted without a path is
@@ -143,30 +181,51 @@ impl Offer {
         message: Message<'_>,
         place: SdpPlace,
         terms: &Terms<'_>,
+        desk: &mut Desk<'_>,
         edits: &mut EditList,
     ) -> Result<Answer, Cause> {
         let sdp = Sdp::parse(message.text(place.body)).map_err(|e| e.cause)?;
+        check_lines(&sdp)?;
         let link = self.lines.iter().flatten().map(|l| l.said.link).next();
         let point = terms.point(self.by, link.unwrap_or(Link::stream(false)));
-        let point = point.ok_or(Cause::NotAcceptableMedia)?;
-        let mut editor = Editor::new(edits, place.body.start as usize);
-        editor.session(&sdp, USERNAME, SESSION_NAME, point.advertised.ip());
-        hide_session(&sdp, &mut editor);
         let mut answer = Answer::default();
         for media in sdp.media() {
-            let offered = self.lines.get(media.index()).and_then(Option::as_deref);
+            let offered = self.rtp.get(media.index()).and_then(Option::as_deref);
             let line = match offered {
-                Some(offered) if !media.is_disabled() => {
+                Some(offered) => offered.answered(&media, self.by, terms, desk)?,
+                None => None,
+            };
+            answer.rtp.push(line);
+        }
+        let session = self.rtp_address(self.by, desk).or(point.map(|p| p.advertised.ip()));
+        let session = session.ok_or(Cause::NotAcceptableMedia)?;
+        let mut editor = Editor::new(edits, place.body.start as usize);
+        rtp::session_level(&sdp, USERNAME, SESSION_NAME, session, &mut editor);
+        for media in sdp.media() {
+            let index = media.index();
+            let offered = self.lines.get(index).and_then(Option::as_deref).filter(|_| !media.is_disabled());
+            let line = match (offered, point) {
+                (Some(offered), Some(point)) => {
                     let own = terms.point(self.by, offered.said.link).unwrap_or(point);
-                    msrp::answered(&sdp, &media, offered, own, self.by.other(), terms, &mut editor)
+                    let by = self.by.other();
+                    let line = msrp::answered(&sdp, &media, offered, own, by, terms, &mut editor);
+                    if line.is_some() {
+                        rtp::connections(&media, own.advertised.ip(), session, &mut editor);
+                    }
+                    line
                 }
                 _ => None,
             };
-            if line.is_none() {
-                refuse(&media, point, &mut editor);
+            let rtp = answer.rtp.get(index).and_then(Option::as_deref);
+            let rtp = rtp.and(self.rtp.get(index)).and_then(Option::as_deref);
+            match (&line, rtp) {
+                (Some(_), _) => {}
+                (None, Some(rtp)) => rtp.write_answer(&media, self.by, terms, desk, session, &mut editor),
+                (None, None) => refuse(&media, point, session, &mut editor),
             }
             answer.lines.push(line);
         }
+        hide(&sdp, point.is_some(), |index| answer.fate(index), &mut editor);
         fit_part_length(place, edits);
         Ok(answer)
     }
@@ -199,6 +258,41 @@ impl Offer {
         }
         Ok(sessions)
     }
+
+    /// What the RTP relay is to know: an order for each medium that was not refused, by its index.
+    #[must_use]
+    pub fn rtp_orders(
+        &self,
+        answer: Option<&Answer>,
+        terms: &Terms<'_>,
+        legs: &Legs,
+    ) -> Vec<(usize, RtpOrder)> {
+        let offered = self.rtp.iter().enumerate().filter_map(|(i, line)| Some((i, line.as_deref()?)));
+        let order = |(index, offered): (usize, &rtp::Offered)| {
+            let leg = legs.at(index)?;
+            let answered = match answer {
+                None => None,
+                Some(answer) => Some(answer.rtp.get(index)?.as_deref()?),
+            };
+            Some((index, offered.order(answered, self.by, terms, leg)))
+        };
+        offered.filter_map(order).collect()
+    }
+}
+
+impl Answer {
+    fn fate(&self, index: usize) -> Option<Fate> {
+        fate(self.lines.get(index)?.is_some(), self.rtp.get(index)?.is_some())
+    }
+}
+
+/// What a medium is made into, unless it is refused.
+fn fate(is_msrp: bool, is_rtp: bool) -> Option<Fate> {
+    match (is_msrp, is_rtp) {
+        (true, _) => Some(Fate::Msrp),
+        (false, true) => Some(Fate::Rtp),
+        (false, false) => None,
+    }
 }
 
 /// Appends what turns the sessions the relay knows into `new`.
@@ -216,46 +310,38 @@ pub fn reconcile(old: &[MsrpSession], new: &[MsrpSession], cause: Cause, out: &m
 }
 
 /// Switches one medium off, and leaves no address of the far end in it.
-fn refuse(media: &Media<'_>, point: &MsrpPoint, editor: &mut Editor<'_>) {
+fn refuse(media: &Media<'_>, point: Option<&MsrpPoint>, session: IpAddr, editor: &mut Editor<'_>) {
     editor.port(media, 0);
-    hide(media, editor);
-    let path = media.path().and_then(|path| path.first());
-    match (path, media.section().attribute(b"path")) {
-        (Some(uri), _) => {
-            let ours = point.advertised.to_string();
-            editor.path(&uri, uri.scheme.text, ours.as_bytes(), b"tcp");
-        }
-        (None, Some(line)) => editor.remove_line(line.line),
-        (None, None) => {}
+    rtp::connections(media, session, session, editor);
+    if let Some((uri, point)) = media.path().and_then(|path| path.first()).zip(point) {
+        let ours = point.advertised.to_string();
+        editor.path(&uri, uri.scheme.text, ours.as_bytes(), b"tcp");
     }
 }
 
-/// The same for what is said of all media at once.
-fn hide_session(sdp: &Sdp<'_>, editor: &mut Editor<'_>) {
-    let has_msrp = sdp.media().any(|media| media.is_msrp());
-    for attribute in sdp.session().attributes().filter(|_| has_msrp) {
-        if attribute.name.eq_ignore_ascii_case(b"fingerprint") {
-            editor.remove_line(attribute.line);
-        }
+/// Takes out of the whole description what is its writer's own. `fate` tells which media are served, and as
+/// what.
+fn hide(sdp: &Sdp<'_>, keeps_path: bool, fate: impl Fn(usize) -> Option<Fate>, editor: &mut Editor<'_>) {
+    let foreign = rtp::foreign_names(sdp);
+    rtp::hide(sdp.session(), Fate::Session, &foreign, editor);
+    for media in sdp.media() {
+        let fate = fate(media.index()).unwrap_or_else(|| {
+            let keeps_path = keeps_path && media.path().is_some_and(|path| path.first().is_some());
+            Fate::Refused { keeps_path }
+        });
+        rtp::hide(media.section(), fate, &foreign, editor);
     }
 }
 
-/// Takes out what names the far end itself: where else it receives media (RFC 3605, RFC 8839), and its
-/// certificate, because the one that the peer will see is ours (RFC 4572 §5).
-fn hide(media: &Media<'_>, editor: &mut Editor<'_>) {
-    let mut paths = 0;
-    for attribute in media.section().attributes() {
-        let is = |name: &[u8]| attribute.name.eq_ignore_ascii_case(name);
-        paths += usize::from(is(b"path"));
-        // Of several a=path, which RFC 4975 does not know, only the first means anything.
-        let second_path = is(b"path") && paths > 1;
-        if second_path || OWN.iter().any(|name| is(name)) {
-            editor.remove_line(attribute.line);
-        }
+/// Lines that every description has, and that nobody edits, name no address.
+fn check_lines(sdp: &Sdp<'_>) -> Result<(), Cause> {
+    let bytes = sdp.bytes();
+    let mut fixed = sdp.lines().iter().filter(|line| matches!(line.kind, b'm' | b't'));
+    match fixed.any(|line| rtp::holds_address(line.value.of(bytes))) {
+        true => Err(Cause::BadSdp),
+        false => Ok(()),
     }
 }
-
-const OWN: [&[u8]; 4] = [b"candidate", b"remote-candidates", b"rtcp", b"fingerprint"];
 
 /// Writes the new length of the part, where it has one, in octets. The body's own is fitted when the
 /// message is sent.

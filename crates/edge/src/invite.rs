@@ -8,6 +8,7 @@
 //! target, media address) stays in the call.
 
 use crate::address::Pieces;
+use crate::anchor::rtp::RtpTerms;
 use crate::api::{Action, Outbox, Record, SipPoint};
 use crate::deadlines::Alarm;
 use crate::dialog::{Call, Opening, Place, Way};
@@ -21,8 +22,10 @@ use crate::subscription::Subscribing;
 use crate::token::{DialogToken, FlowToken, Token};
 use core::time::Duration;
 use media::command::{MediaCommand, MediaNotice};
+use media::rtp::{Notice, RtpNotice};
 use sip::{HeaderId, Message, NameAddr};
-use wire::{BindingId, Cause, DialogId, EditList, Instant, Realm};
+use std::sync::Arc;
+use wire::{BindingId, Cause, DialogId, EditList, Instant, MediaId, Realm};
 
 /// A dialog without session timer ends after this: both ends may have vanished without a word.
 const DIALOG_LIFE: Duration = Duration::from_secs(12 * 3_600);
@@ -50,7 +53,8 @@ impl Edge {
     ) -> Result<DialogId, Cause> {
         let id = self.open(request, binding, target, None, edits)?;
         self.counters.calls_opened += 1;
-        let anchored = self.negotiate(id, None, request.message, request.origin.realm, edits, out);
+        let anchored =
+            self.negotiate(id, None, request.message, request.origin.realm, edits, request.now, out);
         anchored.inspect_err(|cause| self.end_call(id, *cause, request.now, out))?;
         Ok(id)
     }
@@ -118,7 +122,7 @@ impl Edge {
     ) {
         let status = message.status();
         if !(101..300).contains(&status) {
-            self.negotiate_answer(id, None, message, x.target.realm, edits, out);
+            self.negotiate_answer(id, None, message, x.target.realm, edits, now, out);
             return;
         }
         let own_tag = self.tag_of(&x.echo);
@@ -148,14 +152,14 @@ impl Edge {
             // It has ended, or is one fork too many: its media are not anchored, so not shown.
             strip_body(message, edits);
         } else {
-            self.negotiate_answer(id, number, message, responder, edits, out);
+            self.negotiate_answer(id, number, message, responder, edits, now, out);
         }
         self.arm_call(id);
     }
 
     /// The INVITE of a call has its end; `status` is what the inviter was told, 0 for a 2xx long ago.
     /// Early dialogs end with it (RFC 3261 §12.3).
-    pub(crate) fn invite_over(&mut self, id: DialogId, status: u16, out: &mut Outbox) {
+    pub(crate) fn invite_over(&mut self, id: DialogId, status: u16, now: Instant, out: &mut Outbox) {
         let cause = match status {
             487 => Cause::Cancelled,
             430 => Cause::FlowGone,
@@ -165,11 +169,17 @@ impl Edge {
         let Some(call) = self.calls.call_mut(id) else { return };
         call.inviting = false;
         let mut commands = Vec::new();
-        call.negotiation.release(cause, &mut self.media_ids, &mut commands);
+        call.negotiation.release(cause, now, &mut self.media_ids, &mut self.rtp_ports, &mut commands);
         call.dialogs.retain(|dialog| {
             let stays = dialog.confirmed && !dialog.ended;
             if !stays {
-                dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+                dialog.negotiation.release(
+                    cause,
+                    now,
+                    &mut self.media_ids,
+                    &mut self.rtp_ports,
+                    &mut commands,
+                );
                 dialog.session = false;
                 dialog.expires_at = None;
             }
@@ -193,7 +203,7 @@ impl Edge {
         dialog.expires_at = None;
         dialog.ended = dialog.subscriptions.is_empty();
         let mut commands = Vec::new();
-        dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+        dialog.negotiation.release(cause, now, &mut self.media_ids, &mut self.rtp_ports, &mut commands);
         if core::mem::take(&mut dialog.confirmed) {
             record_end(call, cause, now, out);
         }
@@ -213,10 +223,10 @@ impl Edge {
         }
         let Some(call) = self.calls.call_mut(id) else { return };
         let mut commands = Vec::new();
-        call.negotiation.release(cause, &mut self.media_ids, &mut commands);
+        call.negotiation.release(cause, now, &mut self.media_ids, &mut self.rtp_ports, &mut commands);
         let mut confirmed = 0;
         for mut dialog in call.dialogs.drain(..) {
-            dialog.negotiation.release(cause, &mut self.media_ids, &mut commands);
+            dialog.negotiation.release(cause, now, &mut self.media_ids, &mut self.rtp_ports, &mut commands);
             confirmed += usize::from(dialog.confirmed && !dialog.ended);
         }
         for _ in 0..confirmed {
@@ -264,30 +274,69 @@ impl Edge {
         self.arm_call(id);
     }
 
-    /// The relay says something of a session. An id that was released is dead already; this one the
-    /// relay gave up by itself: a confirmed dialog that has no other one ends with it, for both ends
-    /// would wait in vain; an early one stays, for its ends to negotiate anew.
+    /// The relay says something of a session.
     pub(crate) fn on_media(&mut self, notice: &MediaNotice, now: Instant, out: &mut Outbox) {
-        let MediaNotice::Ended { id, cause, .. } = notice else { return };
-        let Some(call) = self.media_ids.remove(*id).and_then(|call| self.calls.call_mut(call)) else {
+        match notice {
+            MediaNotice::Bound { .. } => {}
+            MediaNotice::Ended { id, cause, .. } => {
+                self.session_lost(*id, *cause, self.config.msrp.end_calls, now, out);
+            }
+            MediaNotice::Rtp(RtpNotice::Ended { id, cause, .. }) => {
+                self.rtp_ports.release(*id, now);
+                self.session_lost(*id, *cause, self.config.media.end_calls, now, out);
+            }
+            MediaNotice::Rtp(RtpNotice::Session { id, notice }) => self.on_rtp(*id, *notice, now, out),
+        }
+    }
+
+    /// A session is over. An id that was released is dead already; this one the relay gave up by itself: a
+    /// confirmed dialog that has no other one ends with it, for both ends would wait in vain; an early one
+    /// stays, for its ends to negotiate anew.
+    fn session_lost(&mut self, id: MediaId, cause: Cause, end_calls: bool, now: Instant, out: &mut Outbox) {
+        let Some(call) = self.media_ids.remove(id).and_then(|call| self.calls.call_mut(call)) else {
             return;
         };
-        call.negotiation.on_ended(*id);
+        call.negotiation.on_ended(id);
         let call_id = call.id;
         let mut empty = Vec::new();
         for dialog in &mut call.dialogs {
-            let lost = dialog.negotiation.on_ended(*id) && dialog.negotiation.sessions().is_empty();
+            let lost = dialog.negotiation.on_ended(id) && dialog.negotiation.is_empty();
             empty.extend((lost && dialog.confirmed).then_some(dialog.number));
         }
         self.counters.media_sessions = self.media_ids.count() as u64;
-        let end_calls = self.config.msrp.end_calls;
         for dialog in empty.into_iter().filter(|_| end_calls) {
-            let place = Place { call: call_id, dialog };
-            for side in [Realm::Access, Realm::Core] {
-                self.hang_up(place, side, *cause, now, out);
-            }
-            self.end_dialog(place, *cause, now, out);
+            self.hang_up_both(Place { call: call_id, dialog }, cause, now, out);
         }
+    }
+
+    /// Silence in the last session of a dialog ends it, if that is wanted; one that only rests does not.
+    fn on_rtp(&mut self, id: MediaId, notice: Notice, now: Instant, out: &mut Outbox) {
+        let is_silent = match notice {
+            Notice::Inactive => true,
+            Notice::Active => false,
+            Notice::Latched { .. } | Notice::OneWay { .. } => return,
+        };
+        let Some(call) = self.media_ids.find(id).copied().and_then(|call| self.calls.call_mut(call)) else {
+            return;
+        };
+        let call_id = call.id;
+        let mut silent = Vec::new();
+        for dialog in &mut call.dialogs {
+            let is_all = dialog.negotiation.on_silence(id, is_silent) && dialog.negotiation.is_silent();
+            silent.extend((is_all && dialog.confirmed).then_some(dialog.number));
+        }
+        let end_calls = self.config.media.end_calls;
+        for dialog in silent.into_iter().filter(|_| end_calls) {
+            self.hang_up_both(Place { call: call_id, dialog }, Cause::MediaInactive, now, out);
+        }
+    }
+
+    /// Ends a dialog behind the backs of both ends, and tells both.
+    fn hang_up_both(&mut self, place: Place, cause: Cause, now: Instant, out: &mut Outbox) {
+        for side in [Realm::Access, Realm::Core] {
+            self.hang_up(place, side, cause, now, out);
+        }
+        self.end_dialog(place, cause, now, out);
     }
 
     /// Anchors the SDP of a message of a call: of one dialog, or of the INVITE before there is one.
@@ -298,15 +347,19 @@ impl Edge {
         message: Message<'_>,
         from: Realm,
         edits: &mut EditList,
+        now: Instant,
         out: &mut Outbox,
     ) -> Result<(), Cause> {
         let call = self.calls.call_mut(id).ok_or(Cause::UnknownDialog)?;
         let ue = self.bindings.live(call.binding).ok_or(Cause::FlowGone)?;
+        let call_id = printed(&call.call_id);
         let negotiation = match dialog {
             Some(number) => &mut call.dialog_mut(number).ok_or(Cause::UnknownDialog)?.negotiation,
             None => &mut call.negotiation,
         };
         let mut commands = Vec::new();
+        let realms = &self.config.realm;
+        let both = [(Realm::Access, &realms.access), (Realm::Core, &realms.core)];
         let mut bench = Workbench {
             terms: crate::anchor::Terms {
                 points: &self.context.msrp,
@@ -316,8 +369,19 @@ impl Edge {
                 msrp: &self.config.msrp,
                 idle_max: Duration::from_secs(self.config.msrp.idle_seconds),
                 message_bytes_max: self.config.msrp.message_bytes_max,
+                rtp: RtpTerms {
+                    srtp: both.map(|(realm, settings)| settings.srtp(realm)),
+                    keying: both.map(|(_, settings)| settings.srtp_keying),
+                    latching: both.map(|(realm, settings)| settings.latching(realm)),
+                    suites: &self.derived.suites,
+                    fingerprint: None,
+                    call_id: &call_id,
+                },
             },
             ids: &mut self.media_ids,
+            ports: &mut self.rtp_ports,
+            random: &mut self.random,
+            now,
             edits,
             commands: &mut commands,
         };
@@ -338,10 +402,11 @@ impl Edge {
         message: Message<'_>,
         from: Realm,
         edits: &mut EditList,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let before = edits.checkpoint();
-        if let Err(cause) = self.negotiate(id, dialog, message, from, edits, out) {
+        if let Err(cause) = self.negotiate(id, dialog, message, from, edits, now, out) {
             edits.rewind(before);
             if !message.body().is_empty() {
                 self.counters.reject(from, cause);
@@ -531,12 +596,16 @@ fn life(message: Message<'_>) -> Duration {
 }
 
 fn record_end(call: &Call, cause: Cause, now: Instant, out: &mut Outbox) {
-    let call_id = call.call_id.get(..CALL_ID_BYTES_MAX).unwrap_or(&call.call_id);
     out.actions.push(Action::Record(Record::DialogEnded {
-        call_id: String::from_utf8_lossy(call_id).into(),
+        call_id: (*printed(&call.call_id)).into(),
         cause,
         duration: now.since(call.opened_at),
     }));
+}
+
+/// A Call-ID for people.
+fn printed(call_id: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(call_id.get(..CALL_ID_BYTES_MAX).unwrap_or(call_id)).into()
 }
 
 const CALL_ID_BYTES_MAX: usize = 128;

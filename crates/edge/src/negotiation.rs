@@ -7,13 +7,15 @@
 //! ```
 //! Nothing here is done twice: a retransmission is rewritten like the first one and orders nothing new.
 
+use crate::anchor::rtp::{Desk, Leg, Legs};
 use crate::anchor::{self, Answer, Link, Offer, SdpPlace, Sessions, Terms};
 use crate::bodies;
+use crate::rtp_ports::RtpPorts;
 use crate::slots::Slots;
 use media::command::{MediaCommand, MsrpSession};
 use sip::{HeaderId, Message, Method};
 use smallvec::SmallVec;
-use wire::{Cause, DialogId, EditList, MediaId, Realm};
+use wire::{Cause, DialogId, EditList, Instant, MediaId, Random, Realm};
 
 /// The media sessions of a shard, and which call each belongs to.
 pub type MediaIds = Slots<MediaId, DialogId>;
@@ -25,6 +27,12 @@ pub struct Workbench<'a> {
     pub terms: Terms<'a>,
     /// Where ids of sessions come from.
     pub ids: &'a mut MediaIds,
+    /// Where ports for RTP come from.
+    pub ports: &'a mut RtpPorts,
+    /// Where keys come from.
+    pub random: &'a mut Random,
+    /// The time.
+    pub now: Instant,
     /// The changes of the message.
     pub edits: &'a mut EditList,
     /// What the relay is ordered.
@@ -32,13 +40,14 @@ pub struct Workbench<'a> {
 }
 
 /// Where one dialog stands in offer and answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Negotiation {
     offer: Option<Box<Offer>>,
     /// The offer that holds again if the present one is refused (RFC 3261 §14.1).
     previous: Option<Box<Offer>>,
     expect: Expect,
     sessions: Sessions,
+    legs: Legs,
 }
 
 /// What SDP in a response would be.
@@ -79,8 +88,8 @@ impl Negotiation {
                 self.answer(message, place, from, call, bench)
             }
             (_, Some(place)) => {
-                let first = self.offer.is_none() && self.sessions.is_empty();
-                self.offer(message, place, from, bench)?;
+                let first = self.offer.is_none() && !self.is_agreed();
+                self.offer(message, place, from, call, bench)?;
                 self.expect = Expect::Answer;
                 // In a later offer the sessions stay as they are until it is answered.
                 if first { self.reserve(call, bench) } else { Ok(()) }
@@ -110,23 +119,30 @@ impl Negotiation {
         if self.expect == Expect::Answer || message.method() != Method::Invite {
             return self.answer(message, place, from, call, bench);
         }
-        let first = self.sessions.is_empty();
-        self.offer(message, place, from, bench)?;
+        let first = !self.is_agreed();
+        self.offer(message, place, from, call, bench)?;
         if first { self.reserve(call, bench) } else { Ok(()) }
     }
 
-    /// The offer was refused: what was agreed before holds on.
-    pub fn on_refused(&mut self) {
+    /// The offer was refused: what was agreed before holds on, and what was taken for it is given back.
+    pub fn on_refused(&mut self, now: Instant, ids: &mut MediaIds, ports: &mut RtpPorts) {
         if let Some(previous) = self.previous.take() {
             self.offer = Some(previous);
         }
+        let unused = self.legs.take_out(|_, leg| leg.ordered.is_some());
+        give_back(unused, now, ids, ports);
     }
 
     /// Takes over the reserved sessions: the first dialog of a call gets them.
     #[must_use]
     pub fn fork(&mut self) -> Self {
-        let sessions = core::mem::take(&mut self.sessions);
-        Self { sessions, ..self.clone() }
+        Self {
+            offer: self.offer.clone(),
+            previous: self.previous.clone(),
+            expect: self.expect,
+            sessions: core::mem::take(&mut self.sessions),
+            legs: core::mem::take(&mut self.legs),
+        }
     }
 
     /// The sessions as the relay knows them.
@@ -135,19 +151,58 @@ impl Negotiation {
         &self.sessions
     }
 
+    /// The RTP media.
+    #[must_use]
+    pub const fn legs(&self) -> &Legs {
+        &self.legs
+    }
+
     /// The relay ended a session by itself; whether it was one of these.
     pub fn on_ended(&mut self, id: MediaId) -> bool {
         let before = self.sessions.len();
         self.sessions.retain(|s| s.id != id);
-        self.sessions.len() < before
+        let legs = self.legs.take_out(|_, leg| leg.id != id);
+        self.sessions.len() < before || !legs.is_empty()
     }
 
-    /// Releases everything (R72).
-    pub fn release(&mut self, cause: Cause, ids: &mut MediaIds, commands: &mut Vec<MediaCommand>) {
+    /// Nobody sends in this session any more, or somebody does again; whether it was one of these.
+    pub fn on_silence(&mut self, id: MediaId, is_silent: bool) -> bool {
+        let leg = self.legs.find_mut(id);
+        leg.map(|leg| leg.is_silent = is_silent).is_some()
+    }
+
+    /// Whether there is no session left in which anything could come.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.sessions.is_empty() && self.legs.iter().all(|leg| leg.is_silent)
+    }
+
+    /// Whether there is no session left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.legs.iter().next().is_none()
+    }
+
+    /// Releases everything (R72). The ports of what the relay was told of come back when it says so.
+    pub fn release(
+        &mut self,
+        cause: Cause,
+        now: Instant,
+        ids: &mut MediaIds,
+        ports: &mut RtpPorts,
+        commands: &mut Vec<MediaCommand>,
+    ) {
         for session in self.sessions.drain(..) {
             ids.remove(session.id);
             commands.push(MediaCommand::Release { id: session.id, cause });
         }
+        let legs = self.legs.take_out(|_, _| false);
+        release_legs(legs, cause, now, ids, ports, commands);
+    }
+
+    /// Whether the relay knows anything of it.
+    fn is_agreed(&self) -> bool {
+        !self.sessions.is_empty() || self.legs.are_ordered()
     }
 
     fn is_offered_to(&self, realm: Realm) -> bool {
@@ -163,6 +218,7 @@ impl Negotiation {
         message: Message<'_>,
         place: SdpPlace,
         from: Realm,
+        call: DialogId,
         bench: &mut Workbench<'_>,
     ) -> Result<(), Cause> {
         let mut terms = bench.terms;
@@ -171,7 +227,13 @@ impl Negotiation {
             terms.ue_transport = link.transport;
             terms.ue_websocket = link.websocket;
         }
-        let offer = Offer::anchor(message, place, from, &terms, bench.edits)?;
+        let known: SmallVec<[MediaId; 4]> = self.legs.iter().map(|leg| leg.id).collect();
+        let mut desk = desk(&mut self.legs, bench.ids, bench.ports, bench.random, call, bench.now);
+        let offer = Offer::anchor(message, place, from, &terms, &mut desk, bench.edits);
+        let offer = offer.inspect_err(|_| {
+            let fresh = self.legs.take_out(|_, leg| known.contains(&leg.id));
+            give_back(fresh, bench.now, bench.ids, bench.ports);
+        })?;
         if self.offer.as_deref() != Some(&offer) {
             self.previous = self.offer.replace(Box::new(offer));
         }
@@ -188,13 +250,15 @@ impl Negotiation {
     ) -> Result<(), Cause> {
         let offer = self.offer.as_ref().filter(|o| o.by() != from);
         let offer = offer.ok_or(Cause::BadSdp)?;
-        let answer = offer.anchor_answer(message, place, &bench.terms, bench.edits)?;
+        let mut desk = desk(&mut self.legs, bench.ids, bench.ports, bench.random, call, bench.now);
+        let answer = offer.anchor_answer(message, place, &bench.terms, &mut desk, bench.edits)?;
         self.agree(Some(&answer), call, bench)
     }
 
     /// Tells the relay of sessions whose far end is unknown, so that a UE which connects faster than
     /// its answer arrives is not turned away. What the UE offered cannot be connected to yet.
     fn reserve(&mut self, call: DialogId, bench: &mut Workbench<'_>) -> Result<(), Cause> {
+        // What a UE offered is ordered when it is answered: the core is not known before, nor let in.
         match self.offer.as_ref().is_some_and(|o| o.by() == Realm::Core) {
             true => self.agree(None, call, bench),
             false => Ok(()),
@@ -233,7 +297,58 @@ impl Negotiation {
             }
         }
         self.sessions = new;
+        self.agree_rtp(answer, bench);
         Ok(())
+    }
+
+    fn agree_rtp(&mut self, answer: Option<&Answer>, bench: &mut Workbench<'_>) {
+        let Some(offer) = &self.offer else { return };
+        let orders = offer.rtp_orders(answer, &bench.terms, &self.legs);
+        let gone = self.legs.take_out(|index, _| orders.iter().any(|(at, _)| *at == index));
+        release_legs(gone, Cause::Bye, bench.now, bench.ids, bench.ports, bench.commands);
+        for (index, order) in orders {
+            let Some(leg) = self.legs.at_mut(index) else { continue };
+            if leg.ordered.as_deref() != Some(&order) {
+                leg.is_silent = false;
+                bench.commands.push(MediaCommand::Rtp(Box::new(order.clone())));
+                leg.ordered = Some(Box::new(order));
+            }
+        }
+    }
+}
+
+fn desk<'a>(
+    legs: &'a mut Legs,
+    ids: &'a mut MediaIds,
+    ports: &'a mut RtpPorts,
+    random: &'a mut Random,
+    call: DialogId,
+    now: Instant,
+) -> Desk<'a> {
+    Desk { legs, ids, ports, random, call, now }
+}
+
+/// What the relay never heard of.
+fn give_back(legs: Vec<Box<Leg>>, now: Instant, ids: &mut MediaIds, ports: &mut RtpPorts) {
+    for leg in legs {
+        ids.remove(leg.id);
+        ports.release(leg.id, now);
+    }
+}
+
+fn release_legs(
+    legs: Vec<Box<Leg>>,
+    cause: Cause,
+    now: Instant,
+    ids: &mut MediaIds,
+    ports: &mut RtpPorts,
+    commands: &mut Vec<MediaCommand>,
+) {
+    let (ordered, unused): (Vec<_>, Vec<_>) = legs.into_iter().partition(|leg| leg.ordered.is_some());
+    give_back(unused, now, ids, ports);
+    for leg in ordered {
+        ids.remove(leg.id);
+        commands.push(MediaCommand::Release { id: leg.id, cause });
     }
 }
 

@@ -345,7 +345,7 @@ impl Edge {
         match purpose {
             Purpose::Plain => {}
             Purpose::Register(_) => self.abandon(purpose),
-            Purpose::Invite(call) => self.invite_over(call, status, out),
+            Purpose::Invite(call) => self.invite_over(call, status, now, out),
             Purpose::Subscribe(call) => self.subscribe_over(call, status, now, out),
             Purpose::Inside(inside) => self.inside_over(&inside, status, now, out),
         }

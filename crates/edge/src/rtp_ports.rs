@@ -12,6 +12,7 @@ use crate::api::RtpPoint;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use media::rtp::PortPool;
+use std::collections::BTreeMap;
 use wire::{Cause, Instant, MediaId, Random, Realm};
 
 /// The even port of a pair, on one side.
@@ -41,6 +42,15 @@ impl Family {
             IpAddr::V6(_) => Self::V6,
         }
     }
+
+    /// The one of the two that it is not.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
 }
 
 /// Which sessions have which ports.
@@ -49,6 +59,8 @@ pub struct RtpPorts {
     pools: Vec<(RtpPoint, PortPool)>,
     /// By the slot of the session.
     held: Vec<Option<(MediaId, [Place; 2])>>,
+    /// Ports that several sessions hold, and how many beside the first: forks of one call.
+    shared: BTreeMap<Place, u32>,
 }
 
 /// Which pool, and the port.
@@ -59,7 +71,7 @@ impl RtpPorts {
     #[must_use]
     pub fn new(points: &[RtpPoint], rest: Duration, random: &mut Random) -> Self {
         let pool = |point: &RtpPoint| (point.clone(), PortPool::new(&point.ports, rest, random));
-        Self { pools: points.iter().map(pool).collect(), held: Vec::new() }
+        Self { pools: points.iter().map(pool).collect(), held: Vec::new(), shared: BTreeMap::new() }
     }
 
     /// Takes a pair on both sides for a new session, `[access, core]`, in the wanted families.
@@ -68,14 +80,7 @@ impl RtpPorts {
     /// `NotAcceptableMedia` where a side has no address of that family, `NoMediaPorts` where all its ports
     /// are in use; nothing is taken then. `Internal` for an id that has ports already.
     pub fn reserve(&mut self, id: MediaId, family: [Family; 2], now: Instant) -> Result<[RtpPort; 2], Cause> {
-        if self.ports(id).is_some() {
-            return Err(Cause::Internal);
-        }
-        let slot = id.slot as usize;
-        // A slot is used again only after its session ended; if nobody said so, it ended here.
-        if let Some((stale, _)) = self.held.get(slot).copied().flatten() {
-            self.release(stale, now);
-        }
+        self.clear_slot(id, now)?;
         let access = self.take(Realm::Access, family[0], now)?;
         let core = match self.take(Realm::Core, family[1], now) {
             Ok(core) => core,
@@ -84,10 +89,47 @@ impl RtpPorts {
                 return Err(cause);
             }
         };
+        self.hold(id, [access, core])
+    }
+
+    /// Gives a new session the pair that `with` has towards the answerers of a forked offer, and one of its
+    /// own towards the offerer `by`.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve); `NoMediaPorts` too if `with` has none any more.
+    pub fn share(
+        &mut self,
+        id: MediaId,
+        with: MediaId,
+        by: Realm,
+        family: Family,
+        now: Instant,
+    ) -> Result<[RtpPort; 2], Cause> {
+        let held = self.held.get(with.slot as usize).copied().flatten().filter(|(held, _)| *held == with);
+        let (_, mut sides) = held.filter(|_| with != id).ok_or(Cause::NoMediaPorts)?;
+        self.clear_slot(id, now)?;
+        sides[by as usize] = self.take(by, family, now)?;
+        *self.shared.entry(sides[by.other() as usize]).or_default() += 1;
+        self.hold(id, sides)
+    }
+
+    fn clear_slot(&mut self, id: MediaId, now: Instant) -> Result<(), Cause> {
+        if self.ports(id).is_some() {
+            return Err(Cause::Internal);
+        }
+        // A slot is used again only after its session ended; if nobody said so, it ended here.
+        if let Some((stale, _)) = self.held.get(id.slot as usize).copied().flatten() {
+            self.release(stale, now);
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, id: MediaId, sides: [Place; 2]) -> Result<[RtpPort; 2], Cause> {
+        let slot = id.slot as usize;
         if self.held.len() <= slot {
             self.held.resize(slot + 1, None);
         }
-        self.held[slot] = Some((id, [access, core]));
+        self.held[slot] = Some((id, sides));
         self.ports(id).ok_or(Cause::Internal)
     }
 
@@ -108,7 +150,11 @@ impl RtpPorts {
         let place =
             self.held.get_mut(id.slot as usize).and_then(|place| place.take_if(|(held, _)| *held == id));
         for (pool, port) in place.into_iter().flat_map(|(_, sides)| sides) {
-            self.pools[pool].1.release(port, now);
+            match self.shared.get_mut(&(pool, port)) {
+                Some(1) => drop(self.shared.remove(&(pool, port))),
+                Some(others) => *others -= 1,
+                None => self.pools[pool].1.release(port, now),
+            }
         }
     }
 
@@ -197,6 +243,25 @@ mod tests {
         ports.release(id(0), now);
         ports.release(id(0), now);
         assert_eq!((ports.counts(Realm::Access), ports.counts(Realm::Core)), ([0, 3], [0, 5]));
+    }
+
+    #[test]
+    fn forks_share_the_port_that_they_were_all_told() {
+        let mut ports = ports();
+        let now = Instant::from_micros(1);
+        let first = ports.reserve(id(0), V4, now).unwrap();
+        let second = ports.share(id(1), id(0), Realm::Access, Family::V4, now).unwrap();
+        assert_eq!(second[1], first[1]);
+        assert_ne!(second[0], first[0]);
+        assert_eq!(ports.share(id(2), id(0), Realm::Access, Family::V4, now), Err(Cause::NoMediaPorts));
+        assert_eq!((ports.counts(Realm::Access), ports.counts(Realm::Core)), ([2, 1], [1, 4]));
+        ports.release(id(0), now);
+        assert_eq!(ports.counts(Realm::Core), [1, 4], "the second one has it still");
+        let stale = ports.share(id(2), id(0), Realm::Access, Family::V4, now);
+        assert_eq!(stale, Err(Cause::NoMediaPorts));
+        ports.release(id(1), now);
+        assert_eq!((ports.counts(Realm::Access), ports.counts(Realm::Core)), ([0, 3], [0, 5]));
+        assert!(ports.shared.is_empty());
     }
 
     #[test]

@@ -15,11 +15,14 @@ use crate::number::NumberPlan;
 use crate::points::Points;
 use crate::reply::Echo;
 use crate::route::CorePool;
+use crate::rtp_ports::RtpPorts;
 use crate::rules::{Rejection, Rules};
 use crate::token::TokenKeys;
 use crate::topology::Hiding;
 use config::Config;
 use core::hash::Hasher;
+use core::time::Duration;
+use rtp::srtp::Suite;
 use sip::transaction::Timers;
 use std::hash::DefaultHasher;
 use std::sync::Arc;
@@ -50,6 +53,7 @@ pub struct Edge {
     pub(crate) exchanges: Exchanges,
     pub(crate) calls: Calls,
     pub(crate) media_ids: MediaIds,
+    pub(crate) rtp_ports: RtpPorts,
     pub(crate) pool: CorePool,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Counters,
@@ -69,6 +73,7 @@ pub(crate) struct Derived {
     pub(crate) limits: sip::Limits,
     pub(crate) timers: Timers,
     pub(crate) numbers: NumberPlan,
+    pub(crate) suites: Vec<Suite>,
 }
 
 /// Working room, reused for every message.
@@ -97,6 +102,8 @@ impl Edge {
             core::array::from_fn(|_| seed());
         let secret = random.next_u64();
         let first_generation = random.next_u64() as u32;
+        let rest = Duration::from_secs(config.media.port_rest_seconds);
+        let rtp_ports = RtpPorts::new(&context.rtp, rest, &mut random);
         Self {
             derived: Derived::new(&config),
             node: node_number(&config.node.name),
@@ -112,7 +119,8 @@ impl Edge {
             keyring: Keyring::new(key_seed),
             exchanges: Exchanges::new(config.limits.transactions_max, exchange_seed),
             calls: Calls::new(config.limits.dialogs_max, first_generation, call_seed),
-            media_ids: MediaIds::new(config.msrp.sessions_max, first_generation),
+            media_ids: MediaIds::new(media_sessions_max(&config), first_generation),
+            rtp_ports,
             pool: CorePool::new(&config.core),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
@@ -174,7 +182,7 @@ impl Edge {
         self.bindings.set_count_max(config.registrar.bindings_max);
         self.exchanges.set_count_max(config.limits.transactions_max);
         self.calls.set_count_max(config.limits.dialogs_max);
-        self.media_ids.set_count_max(config.msrp.sessions_max);
+        self.media_ids.set_count_max(media_sessions_max(&config));
         self.config = config;
     }
 
@@ -241,7 +249,24 @@ impl Derived {
             },
             timers: Timers { t1: config.timers.t1(), t2: config.timers.t2(), t4: config.timers.t4() },
             numbers: NumberPlan::new(&config.number_plan, &config.core.domain),
+            suites: config.media.srtp_suites.iter().map(|suite| suite_of(*suite)).collect(),
         }
+    }
+}
+
+/// Sessions of both relays have their ids from one table.
+fn media_sessions_max(config: &Config) -> usize {
+    config.msrp.sessions_max.saturating_add(config.media.sessions_max)
+}
+
+const fn suite_of(suite: config::SrtpSuite) -> Suite {
+    match suite {
+        config::SrtpSuite::AeadAes128Gcm => Suite::AeadAes128Gcm,
+        config::SrtpSuite::AeadAes256Gcm => Suite::AeadAes256Gcm,
+        config::SrtpSuite::AesCm128HmacSha1Tag80 => Suite::AesCm128HmacSha1Tag80,
+        config::SrtpSuite::AesCm256HmacSha1Tag80 => Suite::AesCm256HmacSha1Tag80,
+        config::SrtpSuite::AesCm128HmacSha1Tag32 => Suite::AesCm128HmacSha1Tag32,
+        config::SrtpSuite::AesCm256HmacSha1Tag32 => Suite::AesCm256HmacSha1Tag32,
     }
 }
 

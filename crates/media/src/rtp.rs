@@ -25,8 +25,8 @@ pub mod table;
 mod tests;
 
 pub use api::{
-    Component, Datagram, Drop, Ice, Latching, Limits, Notice, Outbox, Protection, RtcpPort, RtpSession,
-    RtpSide, SideTotals, Verdict,
+    Component, Datagram, Drop, DtlsRole, Ice, Latching, Limits, Notice, Outbox, Protection, RtcpPort,
+    RtpSession, RtpSide, SideTotals, Verdict,
 };
 pub use ports::PortPool;
 pub use session::Session;

@@ -209,6 +209,8 @@ causes! {
     InviteRefused = "invite_refused", 0, Normal, "INVITE refused by the far side";
     /// The session was not refreshed (RFC 4028).
     SessionTimeout = "session_timeout", 0, Network, "session timer expired";
+    /// Nothing came from either end of a call for `media.inactivity_seconds`.
+    MediaInactive = "media_inactive", 0, Network, "no media for too long";
     // MSRP
     /// Malformed MSRP request.
     MsrpBadRequest = "msrp_bad_request", 400, Peer, "malformed MSRP request";

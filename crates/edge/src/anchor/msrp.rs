@@ -3,7 +3,7 @@
 //! The two sides are secured independently: each is offered and answered what it speaks, and its URI,
 //! `m=` line and fingerprint say so.
 
-use super::{Terms, hide};
+use super::Terms;
 use crate::api::MsrpPoint;
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
@@ -207,7 +207,6 @@ fn rewrite(
     }
     editor.path(&uri, words.scheme, &host_port, words.parameter); // R66: only the hop next to us
     editor.setup(media, setup);
-    hide(media, editor);
     if link.transport == Transport::Tls
         && let (Some(fingerprint), Some(path)) = (point.fingerprint, media.section().attribute(b"path"))
     {

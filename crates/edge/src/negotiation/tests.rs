@@ -16,6 +16,9 @@ struct Stage {
     points: Vec<MsrpPoint>,
     ue_transport: Transport,
     ids: MediaIds,
+    ports: RtpPorts,
+    random: Random,
+    srtp: [config::Srtp; 2],
     commands: Vec<MediaCommand>,
 }
 
@@ -32,6 +35,9 @@ impl Stage {
             points: vec![point(Realm::Access, access), point(Realm::Core, core)],
             ue_transport: Transport::Udp,
             ids: MediaIds::new(4, 0),
+            ports: anchor::rtp::tests::ports(),
+            random: Random::from_u64(5),
+            srtp: [config::Srtp::Offer, config::Srtp::None],
             commands: Vec::new(),
         }
     }
@@ -59,8 +65,12 @@ impl Stage {
                 msrp: &config::Msrp::default(),
                 idle_max: Duration::from_secs(600),
                 message_bytes_max: u64::MAX,
+                rtp: anchor::rtp::tests::terms(self.srtp),
             },
             ids: &mut self.ids,
+            ports: &mut self.ports,
+            random: &mut self.random,
+            now: Instant::from_micros(1),
             edits: &mut edits,
             commands: &mut self.commands,
         };
@@ -133,7 +143,8 @@ fn a_file_of_the_ue() {
     // A retransmitted 200 is rewritten alike and orders nothing.
     assert_eq!(stage.pass(&mut negotiation, Realm::Core, &ok).unwrap(), to_ue);
     assert_eq!(stage.ordered(), (vec![], 0));
-    negotiation.release(Cause::Bye, &mut stage.ids, &mut stage.commands);
+    let now = Instant::from_micros(2);
+    negotiation.release(Cause::Bye, now, &mut stage.ids, &mut stage.ports, &mut stage.commands);
     assert_eq!((stage.ordered().1, stage.ids.count()), (1, 0));
 }
 
@@ -288,7 +299,7 @@ fn a_new_offer_in_the_dialog() {
     let (first, _) = stage.ordered();
     let update = message("UPDATE sip:a@b SIP/2.0", "2 UPDATE", &other("10.0.0.2:7/z"));
     stage.pass(&mut negotiation, Realm::Core, &update).unwrap();
-    negotiation.on_refused();
+    negotiation.on_refused(Instant::from_micros(2), &mut stage.ids, &mut stage.ports);
     assert_eq!(stage.ordered(), (vec![], 0));
     assert_eq!(negotiation.sessions(), first.as_slice());
     stage.pass(&mut negotiation, Realm::Core, &update).unwrap();

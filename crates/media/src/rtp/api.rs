@@ -5,7 +5,8 @@ use ::rtp::srtp::MasterKey;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use wire::Realm;
+use smallvec::SmallVec;
+use wire::{Fingerprint, Realm};
 
 /// Which of the two sockets of a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +54,22 @@ pub enum Protection {
         /// Theirs; `None` until their SDP is known.
         receive: Option<MasterKey>,
     },
+    /// SRTP with keys from a DTLS handshake on the media path (RFC 5764).
+    Dtls {
+        /// Who begins the handshake.
+        role: DtlsRole,
+        /// One of them must be that of the peer's certificate.
+        fingerprints: SmallVec<[Fingerprint; 1]>,
+    },
+}
+
+/// Our part in a DTLS handshake (RFC 5763 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DtlsRole {
+    /// We begin: `a=setup:active`.
+    Client,
+    /// The peer begins: `a=setup:passive`.
+    Server,
 }
 
 /// Our ICE credentials towards a side.
@@ -258,6 +275,8 @@ pub enum Notice {
     },
     /// Nothing came from any side that should send, for `Limits::inactivity_max`.
     Inactive,
+    /// Something came again after that.
+    Active,
 }
 
 /// Reused between calls.

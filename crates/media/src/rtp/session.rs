@@ -155,6 +155,9 @@ impl Session {
         if is_inactive && !self.is_inactive {
             out.notices.push(Notice::Inactive);
         }
+        if self.is_inactive && !is_inactive {
+            out.notices.push(Notice::Active);
+        }
         self.is_inactive = is_inactive;
     }
 
@@ -239,7 +242,7 @@ impl Session {
         if standing == Standing::Stranger {
             let is_proved = match signalled.protection {
                 // It is authentic in any case; only the newest tells where the sender is.
-                Protection::Sdes { .. } => latch.is_newest(&packet),
+                Protection::Sdes { .. } | Protection::Dtls { .. } => latch.is_newest(&packet),
                 Protection::Plain => {
                     if !latch.is_proved_by(
                         &packet,
@@ -300,9 +303,9 @@ impl Session {
         let signalled = self.signalled.side(d.from);
         let [media, control] = &self.sides[d.from as usize].latches;
         let is_proved = match (&signalled.protection, d.component) {
-            (Protection::Sdes { .. }, Component::Rtcp) => true,
+            (Protection::Sdes { .. } | Protection::Dtls { .. }, Component::Rtcp) => true,
             // Authentic, but it may be a copy: media alone moves the source of media.
-            (Protection::Sdes { .. }, Component::Rtp) => media.known().is_none(),
+            (Protection::Sdes { .. } | Protection::Dtls { .. }, Component::Rtp) => media.known().is_none(),
             (Protection::Plain, _) if signalled.latching == Latching::Strict => true,
             (Protection::Plain, Component::Rtp) => {
                 media.known().is_none() && signalled.latching != Latching::Anyone
@@ -411,7 +414,7 @@ type Parts<'a> = (Option<&'a ::rtp::srtp::MasterKey>, Option<&'a ::rtp::srtp::Ma
 
 fn parts(protection: &Protection) -> Parts<'_> {
     match protection {
-        Protection::Plain => (None, None),
+        Protection::Plain | Protection::Dtls { .. } => (None, None),
         Protection::Sdes { send, receive } => (Some(send), receive.as_ref()),
     }
 }
@@ -419,7 +422,7 @@ fn parts(protection: &Protection) -> Parts<'_> {
 const fn transport(protection: &Protection) -> usize {
     match protection {
         Protection::Plain => 0,
-        Protection::Sdes { .. } => 1,
+        Protection::Sdes { .. } | Protection::Dtls { .. } => 1,
     }
 }
 
