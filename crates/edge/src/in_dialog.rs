@@ -161,7 +161,7 @@ fn send(
 ) -> Result<(), Cause> {
     let (message, method, from) = (request.message, request.method(), request.origin.realm);
     if method == Method::Ack {
-        edge.negotiate_answer(place.call, Some(place.dialog), message, from, edits, request.now, out);
+        edge.negotiate_answer(place.into(), message, from, edits, request.now, out);
         let binding = edge.calls.call(place.call).map(|call| call.binding).ok_or(Cause::UnknownDialog)?;
         return edge.forward_ack(request, target, binding, edits, out);
     }
@@ -174,7 +174,7 @@ fn send(
     let watch = Watch::of_request(request);
     edge.record_route_of_notify(place, request, &target, edits);
     let inside = Inside { place, method, from, target: contact.map(Into::into), watch };
-    edge.negotiate(place.call, Some(place.dialog), message, from, edits, request.now, out)?;
+    edge.negotiate(place.into(), message, from, edits, request.now, out)?;
     let binding = edge.calls.call(place.call).map(|call| call.binding);
     let purpose = Purpose::Inside(Box::new(inside));
     let way = proxy::Way { target, purpose, binding, owner: None, tried: None };
@@ -194,7 +194,7 @@ impl Edge {
     ) {
         let status = message.status();
         let (place, responder) = (inside.place, x.target.realm);
-        self.negotiate_answer(place.call, Some(place.dialog), message, responder, edits, now, out);
+        self.negotiate_answer(place.into(), message, responder, edits, now, out);
         if !(200..300).contains(&status) {
             return;
         }

@@ -27,6 +27,19 @@ use sip::{HeaderId, Message, NameAddr};
 use std::sync::Arc;
 use wire::{BindingId, Cause, DialogId, EditList, Instant, MediaId, Realm};
 
+/// Whose SDP a message carries: that of one dialog, or of the INVITE before there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    pub(crate) call: DialogId,
+    pub(crate) dialog: Option<u32>,
+}
+
+impl From<Place> for Spot {
+    fn from(place: Place) -> Self {
+        Self { call: place.call, dialog: Some(place.dialog) }
+    }
+}
+
 /// A dialog without session timer ends after this: both ends may have vanished without a word.
 const DIALOG_LIFE: Duration = Duration::from_secs(12 * 3_600);
 
@@ -53,8 +66,14 @@ impl Edge {
     ) -> Result<DialogId, Cause> {
         let id = self.open(request, binding, target, None, edits)?;
         self.counters.calls_opened += 1;
-        let anchored =
-            self.negotiate(id, None, request.message, request.origin.realm, edits, request.now, out);
+        let anchored = self.negotiate(
+            Spot { call: id, dialog: None },
+            request.message,
+            request.origin.realm,
+            edits,
+            request.now,
+            out,
+        );
         anchored.inspect_err(|cause| self.end_call(id, *cause, request.now, out))?;
         Ok(id)
     }
@@ -122,7 +141,7 @@ impl Edge {
     ) {
         let status = message.status();
         if !(101..300).contains(&status) {
-            self.negotiate_answer(id, None, message, x.target.realm, edits, now, out);
+            self.negotiate_answer(Spot { call: id, dialog: None }, message, x.target.realm, edits, now, out);
             return;
         }
         let own_tag = self.tag_of(&x.echo);
@@ -152,7 +171,7 @@ impl Edge {
             // It has ended, or is one fork too many: its media are not anchored, so not shown.
             strip_body(message, edits);
         } else {
-            self.negotiate_answer(id, number, message, responder, edits, now, out);
+            self.negotiate_answer(Spot { call: id, dialog: number }, message, responder, edits, now, out);
         }
         self.arm_call(id);
     }
@@ -342,18 +361,18 @@ impl Edge {
     /// Anchors the SDP of a message of a call: of one dialog, or of the INVITE before there is one.
     pub(crate) fn negotiate(
         &mut self,
-        id: DialogId,
-        dialog: Option<u32>,
+        at: Spot,
         message: Message<'_>,
         from: Realm,
         edits: &mut EditList,
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), Cause> {
+        let id = at.call;
         let call = self.calls.call_mut(id).ok_or(Cause::UnknownDialog)?;
         let ue = self.bindings.live(call.binding).ok_or(Cause::FlowGone)?;
         let call_id = printed(&call.call_id);
-        let negotiation = match dialog {
+        let negotiation = match at.dialog {
             Some(number) => &mut call.dialog_mut(number).ok_or(Cause::UnknownDialog)?.negotiation,
             None => &mut call.negotiation,
         };
@@ -397,8 +416,7 @@ impl Edge {
     /// that no address crosses over, and counted.
     pub(crate) fn negotiate_answer(
         &mut self,
-        id: DialogId,
-        dialog: Option<u32>,
+        at: Spot,
         message: Message<'_>,
         from: Realm,
         edits: &mut EditList,
@@ -406,7 +424,7 @@ impl Edge {
         out: &mut Outbox,
     ) {
         let before = edits.checkpoint();
-        if let Err(cause) = self.negotiate(id, dialog, message, from, edits, now, out) {
+        if let Err(cause) = self.negotiate(at, message, from, edits, now, out) {
             edits.rewind(before);
             if !message.body().is_empty() {
                 self.counters.reject(from, cause);

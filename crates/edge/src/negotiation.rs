@@ -329,7 +329,7 @@ fn desk<'a>(
 }
 
 /// What the relay never heard of.
-fn give_back(legs: Vec<Box<Leg>>, now: Instant, ids: &mut MediaIds, ports: &mut RtpPorts) {
+fn give_back(legs: Vec<Leg>, now: Instant, ids: &mut MediaIds, ports: &mut RtpPorts) {
     for leg in legs {
         ids.remove(leg.id);
         ports.release(leg.id, now);
@@ -337,7 +337,7 @@ fn give_back(legs: Vec<Box<Leg>>, now: Instant, ids: &mut MediaIds, ports: &mut 
 }
 
 fn release_legs(
-    legs: Vec<Box<Leg>>,
+    legs: Vec<Leg>,
     cause: Cause,
     now: Instant,
     ids: &mut MediaIds,

@@ -136,9 +136,9 @@ impl Legs {
     }
 
     /// Takes out those that `keep` does not want.
-    pub(crate) fn take_out(&mut self, mut keep: impl FnMut(usize, &Leg) -> bool) -> Vec<Box<Leg>> {
+    pub(crate) fn take_out(&mut self, mut keep: impl FnMut(usize, &Leg) -> bool) -> Vec<Leg> {
         let places = self.0.iter_mut().enumerate();
-        places.filter_map(|(index, place)| place.take_if(|leg| !keep(index, leg))).collect()
+        places.filter_map(|(index, place)| place.take_if(|leg| !keep(index, leg)).map(|leg| *leg)).collect()
     }
 
     fn put(&mut self, index: usize, leg: Leg) -> &mut Leg {
