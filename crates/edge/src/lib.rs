@@ -24,6 +24,7 @@ mod invite;
 mod keepalive;
 pub mod keys;
 pub mod mask;
+mod media_news;
 pub mod negotiation;
 pub mod number;
 mod originate;
