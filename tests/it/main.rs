@@ -4,6 +4,7 @@
 
 #![allow(missing_docs)]
 
+mod calls;
 mod flows;
 mod hostile;
 mod registrar;

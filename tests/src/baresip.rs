@@ -50,16 +50,16 @@ impl Baresip {
              sip_listen {listen}:0\n\
              module_path {MODULES}\n\
              module g711.so\n\
-             module ausine.so\n\
+             module aubridge.so\n\
              module_tmp uuid.so\n\
              module_tmp account.so\n\
              module_app contact.so\n\
              module_app menu.so\n\
              module_app ctrl_tcp.so\n\
              ctrl_tcp_listen {control}\n\
-             audio_player ausine,\n\
-             audio_source ausine,\n\
-             audio_alert ausine,\n"
+             audio_player aubridge,ear\n\
+             audio_source aubridge,ear\n\
+             audio_alert aubridge,alert\n"
         );
         place.write(&format!("{name}/config"), config);
         place.write(
@@ -96,6 +96,46 @@ impl Baresip {
     /// If the control port is gone.
     pub fn message(&self, text: &str) {
         self.command("message", text);
+    }
+
+    /// Calls somebody of the same domain.
+    pub fn call(&self, whom: &str) {
+        self.command("dial", &format!("sip:{whom}@{DOMAIN}"));
+    }
+
+    /// Carries out a command of its menu: `accept`, `hold`, `resume`, `hangup`.
+    pub fn order(&self, command: &str) {
+        self.command(command, "");
+    }
+
+    /// Waits until it has sent or received `n` messages like this, and returns the last of them.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn wait_nth(
+        &mut self,
+        n: usize,
+        what: &str,
+        is_it: impl Fn(&trace::Message) -> bool,
+    ) -> trace::Message {
+        let proxy = self.proxy;
+        self.process.wait_output(&format!("{what} number {n}"), |output| {
+            trace::baresip(output, proxy).into_iter().filter(&is_it).nth(n - 1)
+        })
+    }
+
+    /// Waits until it sends and receives audio: `audio=TX/RX (bit/s)` of its call status.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn wait_audio(&mut self) {
+        self.process.wait_output("audio both ways", |output| {
+            let rates = output.split("audio=").skip(1).filter_map(|text| {
+                let (sent, came) = text.split(' ').next()?.split_once('/')?;
+                Some((sent.parse::<u64>().ok()?, came.parse::<u64>().ok()?))
+            });
+            rates.into_iter().find(|(sent, came)| *sent > 0 && *came > 0).map(|_| ())
+        });
     }
 
     /// Ends it in good order: it de-registers first.

@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod crossing;
 pub mod edge;
 pub mod kamailio;
+pub mod linphone;
 pub mod place;
 pub mod process;
 pub mod script;

@@ -2,6 +2,7 @@
 
 use crate::{GLANCE, PATIENCE};
 use rustix::process::{Pid, Signal, kill_process};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +27,27 @@ impl Process {
     /// If the program is not installed or cannot be started.
     #[must_use]
     pub fn start(program: &Path, args: &[&str], log: PathBuf) -> Self {
+        Self::spawn(program, args, log, Stdio::null())
+    }
+
+    /// The same, reading what [`Self::feed`] gives it.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_fed(program: &Path, args: &[&str], log: PathBuf) -> Self {
+        Self::spawn(program, args, log, Stdio::piped())
+    }
+
+    /// Gives it a line on its standard input; nothing if it reads none.
+    pub fn feed(&mut self, line: &str) {
+        if let Some(stdin) = self.child.stdin.as_mut() {
+            // One that has ended says so where its end is waited for.
+            let _ = writeln!(stdin, "{line}");
+        }
+    }
+
+    fn spawn(program: &Path, args: &[&str], log: PathBuf, stdin: Stdio) -> Self {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let out = std::fs::File::create(&log).expect("a log file in the test's directory");
         let err = out.try_clone().expect("a second handle of the log");
@@ -33,7 +55,7 @@ impl Process {
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(out)
             .stderr(err)
             .spawn()

@@ -36,6 +36,12 @@ impl Message {
         self.start_line().strip_prefix(method).is_some_and(|rest| rest.starts_with(' '))
     }
 
+    /// Whether its CSeq names this method: the request itself, or an answer to it.
+    #[must_use]
+    pub fn is_about(&self, method: &str) -> bool {
+        self.value("CSeq").is_some_and(|cseq| cseq.ends_with(&format!(" {method}")))
+    }
+
     /// The status of a response.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -109,6 +115,58 @@ pub fn sipp(log: &str) -> Vec<Message> {
     messages
 }
 
+/// Reads what linphone logs at its debug level.
+///
+/// ```text
+/// … belle-sip-message-channel [0x55e0be066670]: message sent to [TLS://127.75.86.2:5061], size: [795] bytes
+/// REGISTER sip:ims.example.net SIP/2.0
+/// …
+/// … belle-sip-message-channel [0x55e0be066670]: received [699] new bytes from [TLS://127.75.86.2:5061]:
+/// SIP/2.0 200 OK
+/// ```
+/// A message that came in pieces is put together by its Content-Length.
+#[must_use]
+pub fn linphone(log: &str) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let mut inbox = String::new();
+    let mut rest = log;
+    while let Some((_, after)) = rest.split_once("belle-sip-message-channel [") {
+        let Some((what, text)) = after.split_once('\n') else { break };
+        let between = |before: &str, behind: &str| {
+            what.split_once(before).and_then(|(_, n)| n.split_once(behind)).and_then(|(n, _)| n.parse().ok())
+        };
+        let (sent, came) = (between("size: [", "] bytes"), between("received [", "] new bytes"));
+        let size: usize = sent.or(came).unwrap_or(0);
+        if size == 0 || !text.is_char_boundary(size) {
+            rest = after;
+            continue;
+        }
+        rest = &text[size..];
+        if sent.is_some() {
+            messages.extend(Message::parse(false, &text[..size]));
+            continue;
+        }
+        inbox.push_str(&text[..size]);
+        while let Some(end) = whole(inbox.trim_start_matches("\r\n")) {
+            let start = inbox.len() - inbox.trim_start_matches("\r\n").len();
+            messages.extend(Message::parse(true, &inbox[start..start + end]));
+            inbox.drain(..start + end);
+        }
+    }
+    messages
+}
+
+/// Where the first message of a stream ends, if all of it is there.
+fn whole(stream: &str) -> Option<usize> {
+    let head = stream.find("\r\n\r\n")?;
+    let length = stream[..head].lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim().eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let end = head + 4 + length.unwrap_or(0);
+    (stream.is_char_boundary(end) && end <= stream.len()).then_some(end)
+}
+
 /// `received [519] bytes :` or `sent (519 bytes):`.
 fn size_of(what: &str) -> Option<usize> {
     let digits = what.split(['[', '(']).nth(1)?;
@@ -131,6 +189,23 @@ mod tests {
         assert_eq!(messages[0].value("to"), Some("<sip:b@c>"));
         assert!(messages[1].inbound);
         assert_eq!(messages[1].status(), Some(202));
+    }
+
+    #[test]
+    fn linphone_logs_are_read_also_when_messages_come_in_pieces() {
+        let ok = "SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\nContent-Length: 2\r\n\r\nhi";
+        let (first, second) = ok.split_at(20);
+        let log = format!(
+            "2026 belle-sip-message-channel [0x5]: message sent to [TLS://h:1], size: [24] bytes\nACK sip:b SIP/2.0\r\nA: 1\r\n\
+             2026 belle-sip-message-channel [0x5]: received [20] new bytes from [TLS://h:1]:\n{first}\n\
+             2026 belle-sip-message-channel [0x5]: keep alive sent\n\
+             2026 belle-sip-message-channel [0x5]: received [{}] new bytes from [TLS://h:1]:\n{second}{ok}\n",
+            second.len() + ok.len()
+        );
+        let messages = linphone(&log);
+        assert_eq!(messages.len(), 3, "{messages:#?}");
+        assert!(!messages[0].inbound && messages[0].is_request("ACK"));
+        assert!(messages[1..].iter().all(|m| m.inbound && m.raw == ok && m.is_about("REGISTER")));
     }
 
     #[test]
