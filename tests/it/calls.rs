@@ -97,25 +97,52 @@ fn linphone_and_baresip_get_along_without_the_edge() {
     bob.quit();
 }
 
-/// R1, R3: linphone registers over TLS with the edge's certificate verified, and writes.
+/// R1, R3, R64, R65, R71: over TLS with the edge's certificate verified, and only the edge knows both sides.
 #[test]
-fn linphone_registers_and_writes_through_the_edge() {
-    let place = Place::new("linphone-edge");
+fn linphone_and_baresip_call_each_other_through_the_edge() {
+    let place = Place::new("calls-edge");
     let kamailio = Kamailio::start(&place);
     let edge = Edge::start(&place, kamailio.sip());
     let proxy = Proxy { at: edge.access("tls"), transport: "tls", root_ca: &place.file("edge.pem") };
     let mut alice = linphone(&place, proxy, "alice", linphone::Reliability::Supported);
     let mut carol = linphone(&place, proxy, "carol", linphone::Reliability::Required);
+    let mut bob = baresip(&place, proxy, "bob");
     alice.wait_registered();
     carol.wait_registered();
+    bob.wait_registered();
     alice.command("chat sip:carol@ims.example.net hello from alice");
     carol.wait_nth(1, "MESSAGE", came("MESSAGE"));
-    let hidden = [kamailio.sip().ip(), edge.core_address()].map(|address| address.to_string());
-    for (who, messages) in [("alice", alice.messages()), ("carol", carol.messages())] {
+    they_call_each_other(&mut alice, &mut bob);
+    carol_rings_reliably(&mut carol, &mut alice);
+    let of_bob = bob.messages();
+    for (who, messages) in [("alice", alice.messages()), ("bob", of_bob), ("carol", carol.messages())] {
+        let hidden = [kamailio.sip().ip(), edge.core_address()].map(|address| address.to_string());
         nothing_of_the_core_shows(who, &messages, &hidden);
+        media_is_the_edge_s(who, &messages, &edge.access_address().to_string());
+    }
+    for line in kamailio.log().lines().filter(|line| line.contains("request ")) {
+        assert!(line.contains(&format!(":{}:", edge.core_address())), "{line}");
     }
     alice.quit();
     carol.quit();
+    bob.quit();
+}
+
+/// RFC 3262: Carol rings reliably, Alice acknowledges with PRACK.
+fn carol_rings_reliably(carol: &mut Linphone, alice: &mut Linphone) {
+    alice.command("call sip:carol@ims.example.net");
+    let ringing = alice.wait_nth(1, "reliable 18x", |m| {
+        m.inbound && m.status().is_some_and(|s| (180..200).contains(&s)) && m.value("RSeq").is_some()
+    });
+    assert!(ringing.value("Require").is_some_and(|r| r.contains("100rel")), "{ringing:#?}");
+    let prack = carol.wait_nth(1, "PRACK", came("PRACK"));
+    let acknowledged = format!("{} ", ringing.value("RSeq").unwrap_or_default());
+    assert!(prack.value("RAck").is_some_and(|r| r.starts_with(&acknowledged)), "{prack:#?}");
+    alice.wait_nth(1, "200 to PRACK", |m| m.inbound && m.status() == Some(200) && m.is_about("PRACK"));
+    carol.command("answer");
+    carol.wait_nth(1, "ACK", came("ACK"));
+    alice.command("terminate");
+    carol.wait_nth(1, "BYE", came("BYE"));
 }
 
 /// R23, R26.
@@ -124,5 +151,18 @@ fn nothing_of_the_core_shows(who: &str, messages: &[Message], hidden: &[String])
         assert_eq!(message.values("Via").count(), 1, "{who}: {message:#?}");
         let shown = hidden.iter().find(|address| message.raw.contains(address.as_str()));
         assert!(shown.is_none(), "{who} sees {shown:?}: {message:#?}");
+    }
+}
+
+/// R65: every session description that a UE gets names the edge and nobody else.
+fn media_is_the_edge_s(who: &str, messages: &[Message], access: &str) {
+    let described: Vec<&Message> =
+        messages.iter().filter(|m| m.inbound && m.body.starts_with("v=0")).collect();
+    assert!(!described.is_empty(), "{who} got no session description");
+    for message in described {
+        let addresses = message.body.lines().filter(|line| line.starts_with("c=") || line.starts_with("o="));
+        for line in addresses {
+            assert!(line.ends_with(access), "{who}: {line} in {message:#?}");
+        }
     }
 }

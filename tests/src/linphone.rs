@@ -27,7 +27,7 @@ pub struct Account<'a> {
 pub enum Reliability {
     /// It can do with or without.
     Supported,
-    /// Its INVITEs require them, so whoever answers sends 18x reliably and gets PRACK.
+    /// It sends its own reliably to whoever can acknowledge them with PRACK.
     Required,
 }
 
