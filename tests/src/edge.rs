@@ -74,6 +74,8 @@ impl Edge {
             let at = SocketAddr::new(access, port);
             process.wait_output(&format!("listener at {at}"), |_| TcpStream::connect(at).ok());
         }
+        // It listens before it has said so, and tests read its log.
+        process.wait_for("in service");
         Self { process, access, core }
     }
 
