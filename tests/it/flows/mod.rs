@@ -8,6 +8,7 @@ mod groups;
 mod messages;
 mod registration;
 mod sessions;
+mod voice;
 
 use gatehouse_tests::script::{Ran, Script};
 

@@ -197,7 +197,10 @@ fn contacts(context: &Context<'_>, sent: &SipMessage, judge: &mut Judge<'_>) {
         let holds = match judge.way {
             _ if before.uri == "*" => after.uri == "*",
             Way::Ue if registered => context.contacts_of_ue().contains(&after.uri),
-            Way::Ue if before.params.contains("isfocus") => before.uri == after.uri,
+            // A conference keeps its name, but no address of the core is a name.
+            Way::Ue if before.params.contains("isfocus") && !host_of(&before.uri).is_some_and(is_address) => {
+                before.uri == after.uri
+            }
             _ => {
                 leads_to(host, &after.uri)
                     && (judge.way == Way::Ue || same_but_place(&before.uri, &after.uri))
@@ -209,9 +212,16 @@ fn contacts(context: &Context<'_>, sent: &SipMessage, judge: &mut Judge<'_>) {
 
 /// Not by [`Uri`], which is too strict for what the specification's Contacts hold (R26).
 fn leads_to(host: &str, uri: &str) -> bool {
-    let place = uri.trim().trim_start_matches("sip:").split(';').next().unwrap_or_default();
-    let place = place.rsplit('@').next().unwrap_or_default();
-    place.split(':').next() == Some(host)
+    host_of(uri) == Some(host)
+}
+
+fn host_of(uri: &str) -> Option<&str> {
+    let place = uri.trim().trim_start_matches("sip:").split(';').next()?;
+    place.rsplit('@').next()?.split(':').next()
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn is_charging(name: &str) -> bool {

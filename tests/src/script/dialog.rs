@@ -114,6 +114,12 @@ impl Dialog {
     /// A response to the request that opened the dialog, whatever has been received since.
     #[must_use]
     pub fn answers(&self, answer: &Answer) -> String {
+        self.answers_numbered(1, answer)
+    }
+
+    /// The same to a request with this CSeq number.
+    #[must_use]
+    pub fn answers_numbered(&self, cseq: u32, answer: &Answer) -> String {
         let Answer { status, reason, extra, body } = answer;
         let Variables { routes, via, .. } = variables(&self.name);
         let (inner, contact) = match self.by_ue {
@@ -129,7 +135,7 @@ impl Dialog {
         };
         format!(
             "SIP/2.0 {status} {reason}\nVia:[${via}]\n{opening}From: {}\nTo: {}\nCall-ID: {}///[call_id]\n\
-             CSeq: 1 {}\n{gossip}{extra}Content-Length: [len]\n\n{body}",
+             CSeq: {cseq} {}\n{gossip}{extra}Content-Length: [len]\n\n{body}",
             self.caller, self.callee, self.name, self.method
         )
     }
