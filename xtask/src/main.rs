@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 const USAGE: &str = "\
 cargo xtask test          install what the tests need (apt), then lint, tests, simulation, demo, fuzz
 cargo xtask test --quick  the same without apt, demo and fuzz
-cargo xtask lint          rustfmt, clippy, rustdoc, tidy
+cargo xtask lint          rustfmt, clippy, rustdoc, tidy, and that each requirement has a test
 cargo xtask tidy          dependency direction, docs against code, stray marks, file sizes
 cargo xtask fuzz [--seconds N] [--seed N] [TARGET]   run the fuzz targets (default 30 s) from their corpora
 cargo xtask bench [NAME [WORD]...]  run the benches (all, or one, or those works of it)
@@ -75,6 +75,7 @@ fn test(args: &[String]) -> Result<(), Failure> {
 fn lint() -> Result<(), Failure> {
     cargo("rustfmt", &["fmt", "--all", "--check"])?;
     tidy::check()?;
+    trace::check()?;
     deny()?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     doc()
