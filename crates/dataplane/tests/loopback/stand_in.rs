@@ -307,7 +307,11 @@ pub fn settings() -> Config {
 fn realm(binds: &[&str]) -> RealmConfig {
     let tls = certificate();
     let sip = |bind: &&str| {
-        Transport::ALL.map(|transport| SipListener { bind: bind.parse().unwrap(), transport, host: None })
+        Transport::ALL.map(|transport| SipListener {
+            bind: bind.parse().unwrap(),
+            transport,
+            ..SipListener::default()
+        })
     };
     let msrp =
         |transport, websocket| MsrpListener { bind: "127.0.0.1:0".parse().unwrap(), transport, websocket };
