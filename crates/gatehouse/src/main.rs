@@ -1,5 +1,6 @@
 //! The `gatehouse` binary: command line and wiring only.
 
+mod bench;
 mod blacklist;
 mod check;
 mod ctl;
@@ -55,6 +56,8 @@ enum Command {
         #[arg(long, value_name = "TRANSPORT", value_parser = ["udp", "tcp"], default_value = "udp")]
         core: String,
     },
+    /// Loads a SIP edge, this one or another, and reports throughput, latencies and what it cost.
+    Bench(Box<bench::Options>),
 }
 
 fn main() -> ExitCode {
@@ -63,5 +66,6 @@ fn main() -> ExitCode {
         Command::Check { config } => check::check(&config),
         Command::Ctl { command } => ctl::run(&command),
         Command::Demo { keep, verbose, core } => demo::demo(&demo::Options { keep, verbose, core }),
+        Command::Bench(options) => bench::bench(&options),
     }
 }

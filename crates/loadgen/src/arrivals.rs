@@ -30,6 +30,12 @@ pub enum Pattern {
         /// How many.
         count: u64,
     },
+    /// Not open loop: the next request waits until fewer than `in_flight` are unanswered. Finds the peak
+    /// rate; its latencies say nothing about users, who do not wait for each other.
+    Closed {
+        /// Unanswered requests at a time.
+        in_flight: u32,
+    },
 }
 
 /// The schedule of one generator: an endless (or, for a storm, finite) list of due times.
@@ -48,6 +54,15 @@ impl Arrivals {
     #[must_use]
     pub fn new(pattern: Pattern, start: Instant, seed: u64) -> Self {
         Self { pattern, start, next: 0.0, given: 0, random: Random::from_u64(seed) }
+    }
+
+    /// How many requests may be unanswered at a time, if that is limited.
+    #[must_use]
+    pub const fn in_flight_max(&self) -> Option<u32> {
+        match self.pattern {
+            Pattern::Closed { in_flight } => Some(in_flight),
+            _ => None,
+        }
     }
 
     /// When the next request is due; `None` when there are no more.
@@ -78,7 +93,7 @@ impl Arrivals {
                 let share = (self.next / over.as_secs_f64().max(1e-9)).min(1.0);
                 1.0 / (from + (to - from) * share).max(1e-9)
             }
-            Pattern::Storm { .. } => 0.0,
+            Pattern::Storm { .. } | Pattern::Closed { .. } => 0.0,
         }
     }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 use hdrhistogram::Histogram;
 use wire::Instant;
 
-/// A histogram of latencies, 1 µs to 1 h, three significant digits, in constant memory.
+/// A histogram of latencies up to 1 h, three significant digits; grows to 200 KB at most.
 #[derive(Clone, Debug)]
 pub struct Latency {
     histogram: Histogram<u64>,
@@ -15,8 +15,8 @@ const MICROS_MAX: u64 = 3_600_000_000;
 
 impl Default for Latency {
     fn default() -> Self {
-        let histogram =
-            Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds are constants and legal");
+        let mut histogram = Histogram::new(3).expect("the precision is a constant and legal");
+        histogram.auto(true);
         Self { histogram, lost: 0 }
     }
 }
@@ -25,7 +25,7 @@ impl Latency {
     /// Notes one answer. `due` is the scheduled time, not the time of sending.
     pub fn note(&mut self, due: Instant, answered: Instant) {
         let micros = u64::try_from(answered.since(due).as_micros()).unwrap_or(MICROS_MAX);
-        self.histogram.saturating_record(micros.clamp(1, MICROS_MAX));
+        self.histogram.record(micros.clamp(1, MICROS_MAX)).expect("the histogram grows as it must");
     }
 
     /// Notes a request that was never answered.
@@ -54,7 +54,7 @@ impl Latency {
     /// Adds another generator's answers.
     pub fn merge(&mut self, other: &Self) {
         self.lost += other.lost;
-        self.histogram.add(&other.histogram).expect("both histograms have the same constant bounds");
+        self.histogram.add(&other.histogram).expect("the histogram grows as it must");
     }
 }
 
