@@ -4,6 +4,7 @@
 
 #![allow(missing_docs)]
 
+mod bench;
 mod calls;
 mod flows;
 mod hostile;

@@ -30,7 +30,7 @@ pub fn html(outcome: &Outcome) -> String {
     };
     let mut plot = |title: &str, lines: &[(&str, Vec<(f64, f64)>)]| {
         let mut svg = String::new();
-        let drawn = draw(SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), lines);
+        let drawn = draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), lines);
         match drawn {
             Ok(()) => {
                 let _ = write!(page, "<h2>{title}</h2>{svg}");
@@ -59,14 +59,14 @@ pub fn html(outcome: &Outcome) -> String {
     page
 }
 
-fn draw(area: DrawingArea<SVGBackend<'_>, Shift>, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<(), String> {
+fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<(), String> {
     const COLOURS: [RGBColor; 3] = [RGBColor(30, 100, 200), RGBColor(220, 120, 0), RGBColor(190, 30, 60)];
     let points = || lines.iter().flat_map(|(_, line)| line.iter());
     let x_max = points().map(|(x, _)| *x).fold(1.0, f64::max);
     let y_max = points().map(|(_, y)| *y).fold(1e-3, f64::max) * 1.05;
     let told = |error: DrawingAreaErrorKind<_>| error.to_string();
     area.fill(&WHITE).map_err(told)?;
-    let mut chart = ChartBuilder::on(&area)
+    let mut chart = ChartBuilder::on(area)
         .margin(8)
         .x_label_area_size(28)
         .y_label_area_size(64)

@@ -205,7 +205,7 @@ impl Ues {
         self.jobs[slot].request.clear();
         match (work, step) {
             (Work::Register | Work::Refresh, Step::First) if status == 401 => {
-                self.prove(slot, answer, now, out)
+                self.prove(slot, answer, now, out);
             }
             (Work::Register | Work::Refresh, _) => {
                 let user = self.jobs[slot].user;
