@@ -21,6 +21,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.topology();
     checks.access_points();
     crate::check_rules::check(config, reader);
+    crate::content::check(config, reader);
 }
 
 mod msrp;

@@ -7,12 +7,14 @@
 
 mod check;
 mod check_rules;
+mod content;
 mod error;
 mod read;
 mod rules;
 mod sections;
 mod types;
 
+pub use content::{ContentPolicy, Sender};
 pub use error::{ConfigError, Positions};
 pub use read::Key;
 pub use rules::{

@@ -3,6 +3,7 @@
 //! Field names are the TOML keys; units stand last in the name. `config/gatehouse.toml` shows every key
 //! to operators and a test keeps it equal to this.
 
+use crate::content::ContentPolicy;
 use crate::read::section;
 use crate::rules::HeaderRule;
 use crate::types::{
@@ -49,6 +50,8 @@ section! {
         topology: Topology = Topology::default();
         /// What is changed in header fields on the way through.
         header_rules: Vec<HeaderRule> = Vec::new();
+        /// What may be sent in MSRP sessions, by service; the first that fits counts.
+        content_policies: Vec<ContentPolicy> = Vec::new();
     }
 }
 

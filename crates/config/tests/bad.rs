@@ -7,6 +7,23 @@ use config::Config;
 type Case = (&'static str, &'static str, &'static [&'static str]);
 
 const CASES: &[Case] = &[
+    // content policies
+    (
+        "content_policy_of_nonsense",
+        "[[content_policies]]\nservice = \"a b\"\ntypes = [\"image\"]\nsuffixes_blocked = [\"\"]\n",
+        &[
+            "f:2:11: not a feature tag (as in Accept-Contact, without quotes)",
+            "f:3:10: not a media type (\"image/jpeg\" or \"image/*\")",
+            "f:4:21: not the end of a file name (\".exe\")",
+        ],
+    ),
+    (
+        "content_policy_behind_a_general_one",
+        "[[content_policies]]\n[[content_policies]]\nservice = \"x\"\n",
+        &[
+            "f:2:1: never used: content_policies[0] means all that this one means (the first that fits counts: put the special before the general)",
+        ],
+    ),
     // MSRP
     (
         "msrp_over_udp_to_the_core",

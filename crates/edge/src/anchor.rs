@@ -21,6 +21,7 @@ pub mod rtp;
 pub use self::msrp::Link;
 use self::msrp::{Answered, Offered};
 use crate::api::MsrpPoint;
+use crate::content::{Content, Policies};
 use core::net::IpAddr;
 use core::time::Duration;
 use media::command::{MediaCommand, MsrpSession, RtpOrder};
@@ -52,6 +53,10 @@ pub struct Terms<'a> {
     pub ue_websocket: bool,
     /// What the operator says of MSRP.
     pub msrp: &'a config::Msrp,
+    /// What may be sent, by service.
+    pub policies: &'a Policies,
+    /// What may be sent in this session.
+    pub content: &'a Content,
     /// As in [`MsrpSession`].
     pub idle_max: Duration,
     /// As in [`MsrpSession`].

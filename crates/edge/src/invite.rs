@@ -320,6 +320,8 @@ impl Edge {
                 ue_transport: self.points.at(ue.point).transport,
                 ue_websocket: false,
                 msrp: &self.config.msrp,
+                policies: &self.derived.policies,
+                content: &[None, None],
                 idle_max: Duration::from_secs(self.config.msrp.idle_seconds),
                 message_bytes_max: self.config.msrp.message_bytes_max,
                 rtp: RtpTerms {

@@ -8,6 +8,7 @@ pub mod api;
 pub mod bindings;
 mod blacklist;
 pub mod bodies;
+pub mod content;
 pub mod counters;
 pub mod deadlines;
 pub mod dialog;

@@ -10,6 +10,7 @@
 use crate::anchor::rtp::{Desk, Leg, Legs};
 use crate::anchor::{self, Answer, Link, Offer, SdpPlace, Sessions, Terms};
 use crate::bodies;
+use crate::content::Content;
 use crate::rtp_ports::RtpPorts;
 use crate::slots::Slots;
 use media::command::{MediaCommand, MsrpSession};
@@ -48,6 +49,8 @@ pub struct Negotiation {
     expect: Expect,
     sessions: Sessions,
     legs: Legs,
+    /// What may be sent, as the INVITE named its service.
+    content: Content,
 }
 
 /// What SDP in a response would be.
@@ -73,6 +76,9 @@ impl Negotiation {
         bench: &mut Workbench<'_>,
     ) -> Result<(), Cause> {
         let place = bodies::sdp_place(message)?;
+        if message.method() == Method::Invite && self.offer.is_none() {
+            self.content = bench.terms.policies.of(message);
+        }
         match (message.method(), place) {
             (Method::Invite, None) => {
                 self.expect = Expect::Offer;
@@ -142,6 +148,7 @@ impl Negotiation {
             expect: self.expect,
             sessions: core::mem::take(&mut self.sessions),
             legs: core::mem::take(&mut self.legs),
+            content: self.content.clone(),
         }
     }
 
@@ -221,7 +228,7 @@ impl Negotiation {
         call: DialogId,
         bench: &mut Workbench<'_>,
     ) -> Result<(), Cause> {
-        let mut terms = bench.terms;
+        let mut terms = Terms { content: &self.content, ..bench.terms };
         // What the UE once chose for its media holds on, whatever its signalling came over.
         if let Some(link) = self.access_link() {
             terms.ue_transport = link.transport;
@@ -250,8 +257,9 @@ impl Negotiation {
     ) -> Result<(), Cause> {
         let offer = self.offer.as_ref().filter(|o| o.by() != from);
         let offer = offer.ok_or(Cause::BadSdp)?;
+        let terms = Terms { content: &self.content, ..bench.terms };
         let mut desk = desk(&mut self.legs, bench.ids, bench.ports, bench.random, call, bench.now);
-        let answer = offer.anchor_answer(message, place, &bench.terms, &mut desk, bench.edits)?;
+        let answer = offer.anchor_answer(message, place, &terms, &mut desk, bench.edits)?;
         self.agree(Some(&answer), call, bench)
     }
 
@@ -276,8 +284,9 @@ impl Negotiation {
             return Ok(());
         };
         let (ids, old) = (&mut *bench.ids, &self.sessions);
+        let terms = Terms { content: &self.content, ..bench.terms };
         let mut fresh = SmallVec::<[MediaId; 4]>::new();
-        let new = offer.sessions(answer, &bench.terms, |n| match old.get(n) {
+        let new = offer.sessions(answer, &terms, |n| match old.get(n) {
             Some(session) => Some(session.id),
             None => {
                 let id = ids.insert(call)?;

@@ -3,6 +3,7 @@
 use crate::api::{Action, Event, Outbox, Reason, ShardContext};
 use crate::bindings::Bindings;
 use crate::blacklist::Blacklist;
+use crate::content::Policies;
 use crate::counters::Counters;
 use crate::deadlines::{Alarm, Deadlines};
 use crate::dialog::Calls;
@@ -74,6 +75,7 @@ pub(crate) struct Derived {
     pub(crate) timers: Timers,
     pub(crate) numbers: NumberPlan,
     pub(crate) suites: Vec<Suite>,
+    pub(crate) policies: Policies,
 }
 
 /// Working room, reused for every message.
@@ -250,6 +252,7 @@ impl Derived {
             timers: Timers { t1: config.timers.t1(), t2: config.timers.t2(), t4: config.timers.t4() },
             numbers: NumberPlan::new(&config.number_plan, &config.core.domain),
             suites: config.media.srtp_suites.iter().map(|suite| suite_of(*suite)).collect(),
+            policies: Policies::new(&config.content_policies),
         }
     }
 }

@@ -113,6 +113,13 @@ pub struct MsrpSession {
 }
 
 impl MsrpSession {
+    /// Bytes of one message that this side may send.
+    #[must_use]
+    pub fn message_bytes_max(&self, from: Realm) -> u64 {
+        let own = self.content[from as usize].as_ref().map_or(u64::MAX, |rules| rules.message_bytes_max);
+        own.min(self.message_bytes_max)
+    }
+
     /// The side of `realm`.
     #[must_use]
     pub const fn side(&self, realm: Realm) -> &MsrpSide {
@@ -185,6 +192,31 @@ pub enum Opening {
         /// The peer.
         peer: SocketAddr,
     },
+}
+
+impl ContentRules {
+    /// Whether a media type may be sent; parameters and case do not count.
+    #[must_use]
+    pub fn allows(&self, content_type: &[u8]) -> bool {
+        let end = content_type.iter().position(|b| matches!(b, b';' | b' ' | b'\t'));
+        let name = content_type.get(..end.unwrap_or(content_type.len())).unwrap_or_default();
+        self.types.is_empty()
+            || self.types.iter().any(|allowed| match allowed.strip_suffix(b"*") {
+                Some(front) => name.get(..front.len()).is_some_and(|n| n.eq_ignore_ascii_case(front)),
+                None => name.eq_ignore_ascii_case(allowed),
+            })
+    }
+
+    /// Whether a file of this name is refused. What systems drop from the end of a name does not save it.
+    #[must_use]
+    pub fn blocks(&self, file_name: &[u8]) -> bool {
+        let end = file_name.iter().rposition(|b| !matches!(b, b'.' | b' ')).map_or(0, |last| last + 1);
+        let name = file_name.get(..end).unwrap_or_default();
+        self.suffixes_blocked.iter().any(|suffix| {
+            let from = name.len().checked_sub(suffix.len());
+            from.and_then(|from| name.get(from..)).is_some_and(|tail| tail.eq_ignore_ascii_case(suffix))
+        })
+    }
 }
 
 /// What the relay reports back.

@@ -20,6 +20,7 @@ mod answer;
 pub mod api;
 mod chunk;
 mod conn;
+mod content;
 mod counters;
 mod ends;
 mod out;

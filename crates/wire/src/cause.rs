@@ -129,6 +129,14 @@ causes! {
     BadSdp = "bad_sdp", 400, Peer, "malformed session description";
     /// No media of the offer can be served.
     NotAcceptableMedia = "not_acceptable_media", 488, Peer, "no acceptable media in the offer";
+    /// The file of the offer has a name that `content_policies` blocks; in MSRP also that of a message.
+    FileBlocked = "file_blocked", 403, Policy, "file name not allowed";
+    /// A media type that `content_policies` does not allow, in an offer of a file or in a message.
+    ContentTypeRefused = "content_type_refused", 415, Policy, "content type not allowed in this service";
+    /// The file of the offer is larger than `content_policies` allows.
+    FileTooLarge = "file_too_large", 488, Policy, "file larger than this service allows";
+    /// The end that describes itself accepts no type that `content_policies` allows to the other.
+    NoCommonType = "no_common_type", 488, Policy, "no content type both accepted and allowed";
     // admission and policy
     /// The source address is on the blacklist (R10).
     Blacklisted = "blacklisted", 403, Policy, "source address is barred";

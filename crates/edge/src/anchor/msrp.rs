@@ -5,6 +5,7 @@
 
 use super::Terms;
 use crate::api::MsrpPoint;
+use crate::content;
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 use media::command::{Matching, MsrpSession, MsrpSide, Opening};
@@ -133,6 +134,7 @@ pub(super) fn offered(
     terms: &Terms<'_>,
     editor: &mut Editor<'_>,
 ) -> Result<Box<Offered>, Cause> {
+    content::check(media, by, terms.content)?;
     let said = said(sdp, media, by, terms)?;
     let setup = match by.other() {
         Realm::Access => Setup::Actpass,
@@ -153,6 +155,7 @@ pub(super) fn answered(
     terms: &Terms<'_>,
     editor: &mut Editor<'_>,
 ) -> Option<Box<Answered>> {
+    content::check(media, by, terms.content).ok()?;
     let said = said(sdp, media, by, terms).ok()?;
     let to = by.other();
     let dials_ue = to == Realm::Access && waits_for_us(&offered.said, terms.ue);
@@ -330,7 +333,7 @@ pub(super) fn session(
         core,
         idle_max: terms.idle_max,
         message_bytes_max: terms.message_bytes_max,
-        content: [None, None],
+        content: terms.content.clone(),
     }
 }
 

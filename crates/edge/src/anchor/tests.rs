@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 pub(super) const UE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(50, 51, 120, 82));
 
+static POLICIES: LazyLock<Policies> = LazyLock::new(Policies::default);
 static PLAIN: LazyLock<config::Msrp> = LazyLock::new(config::Msrp::default);
 
 pub(super) fn point(realm: Realm, transport: Transport, advertised: &str) -> MsrpPoint {
@@ -21,6 +22,8 @@ pub(super) fn terms(points: &[MsrpPoint], ue_transport: Transport) -> Terms<'_> 
         ue_transport,
         ue_websocket: false,
         msrp: &PLAIN,
+        policies: &POLICIES,
+        content: &[None, None],
         idle_max: Duration::from_secs(600),
         message_bytes_max: u64::MAX,
         rtp: rtp::tests::terms([config::Srtp::Offer, config::Srtp::None]),

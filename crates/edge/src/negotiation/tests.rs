@@ -63,6 +63,8 @@ impl Stage {
                 ue_transport: self.ue_transport,
                 ue_websocket: false,
                 msrp: &config::Msrp::default(),
+                policies: &crate::content::Policies::default(),
+                content: &[None, None],
                 idle_max: Duration::from_secs(600),
                 message_bytes_max: u64::MAX,
                 rtp: anchor::rtp::tests::terms(self.srtp),

@@ -9,6 +9,7 @@ mod call_ends;
 mod calls;
 mod chaos;
 mod compare;
+mod content;
 mod hiding;
 mod invites;
 mod messaging;

@@ -4,6 +4,7 @@ use super::MsrpRelay;
 use super::answer::is_answerable;
 use super::api::{Action, Outbox, Trust};
 use super::conn::{Conn, Flow, Forward, Id, Refusal, Wait};
+use super::content;
 use super::ends::By;
 use super::out::Input;
 use super::paths::{behind_relay, push_own, push_path};
@@ -190,8 +191,11 @@ impl MsrpRelay {
         let is_send = head.method() == Some(Method::Send) && head.has_body();
         let range = head.byte_range().filter(|_| is_send);
         let total = range.and_then(|range| range.total).unwrap_or(0);
-        if total > session.spec.message_bytes_max {
+        if total > session.spec.message_bytes_max(realm) {
             return Route::Refuse(Refusal::new(Cause::BodyTooLong));
+        }
+        if is_send && let Some(cause) = content::refused(head, &session.spec, realm) {
+            return Route::Refuse(Refusal::new(cause));
         }
         if !far.takes_from(id, conn.turn == Some(to)) {
             return Route::Hold(Wait::Turn { to });
@@ -382,7 +386,7 @@ impl MsrpRelay {
         if forward.is_send {
             session.side_mut(realm).message.1 = forward.position;
         }
-        if forward.is_send && forward.position > session.spec.message_bytes_max {
+        if forward.is_send && forward.position > session.spec.message_bytes_max(realm) {
             self.count(Cause::BodyTooLong);
             self.answer_forwarded(id, realm, &forward, Cause::BodyTooLong, out);
             return self.abandon(id, &forward, out);

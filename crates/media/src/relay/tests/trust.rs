@@ -1,7 +1,8 @@
-//! Certificates, lenient paths and a relay of ours before a UE.
+//! Certificates, lenient paths, a relay of ours before a UE, and what may be sent.
 
 use super::*;
-use crate::command::Matching;
+use crate::command::{ContentRules, Matching};
+use std::sync::Arc;
 use wire::{CertificateDigests, Fingerprint, HashFunction};
 
 fn fingerprint(hash: HashFunction, octet: u8) -> Fingerprint {
@@ -171,4 +172,65 @@ fn a_relay_of_ours_before_the_ue_is_a_hop_of_the_same_session() {
     assert_eq!(shell.relay.session_count(), 0);
     shell.session(usual());
     assert_eq!(shell.causes(), []);
+}
+
+/// A policy for the UE: pictures and text of 100 bytes, no programs.
+fn governed() -> MsrpSession {
+    let rules = ContentRules {
+        types: vec![b"text/plain"[..].into(), b"image/*"[..].into()],
+        message_bytes_max: 100,
+        suffixes_blocked: vec![b".exe"[..].into()],
+    };
+    MsrpSession { content: [Some(Arc::new(rules)), None], ..usual() }
+}
+
+#[test]
+fn what_may_not_be_sent_is_answered_with_its_status_and_goes_nowhere() {
+    let body = |head: &str, body: &str| format!("Message-ID: m1\r\n{head}\r\n\r\n{body}\r\n");
+    let long = "x".repeat(101);
+    let named = |name: &str| format!("Content-Disposition: attachment; {name}\r\nContent-Type: image/png");
+    for (rest, status) in [
+        (body("Content-Type: text/plain; charset=utf-8", "hi"), None),
+        (body("Content-Type: IMAGE/png", "hi"), None),
+        (body("Content-Type: video/mp4", "hi"), Some("415")),
+        (body("Content-Type: text/plainer", "hi"), Some("415")),
+        (body("X-No: type", "hi"), Some("415")),
+        (body("Byte-Range: 1-2/101\r\nContent-Type: text/plain", "hi"), Some("413")),
+        (body(&named("filename=\"a.png\""), "hi"), None),
+        (body(&named("filename=\"setup.ExE\""), "hi"), Some("403")),
+        (body(&named("filename = setup.exe"), "hi"), Some("403")),
+        (body(&named("x=y; FileName*=utf-8''setup.exe. "), "hi"), Some("403")),
+        ("Message-ID: m1\r\n".to_owned(), None), // an empty SEND has no content
+    ] {
+        let (mut shell, ue, core) = connected_with(Limits::default(), governed());
+        shell.bytes(ue, from_ue("p0l1", &rest));
+        let (answer, went) = (shell.take(ue), shell.take(core));
+        match status {
+            None => assert_eq!((answer.as_str(), went), ("", escaped(&to_core("p0l1", &rest))), "{rest}"),
+            Some(status) => {
+                assert!(answer.starts_with(&format!("MSRP p0l1 {status} ")), "{rest}: {answer}");
+                assert_eq!(went, "");
+            }
+        }
+        // The session goes on, and the core is not asked.
+        shell.bytes(ue, from_ue("p0l2", &with_body("after")));
+        assert_eq!(shell.take(core), escaped(&to_core("p0l2", &with_body("after"))));
+        let back = body("Content-Type: video/mp4", &long);
+        shell.bytes(core, message("p0l3", "SEND", TO_CORE, CORE_PATH, &back));
+        assert_eq!(shell.take(ue), escaped(&message("p0l3", "SEND", UE_PATH, TO_UE, &back)));
+    }
+}
+
+#[test]
+fn a_size_that_was_not_announced_is_cut_where_it_is_reached() {
+    let (mut shell, ue, core) = connected_with(Limits::default(), governed());
+    shell.bytes(ue, from_ue("b1gb", &with_body(&"x".repeat(101))));
+    let went = shell.take(core);
+    assert!(went.ends_with(&escaped("\r\n-------b1gb#\r\n")), "{went}");
+    assert!(shell.take(ue).starts_with("MSRP b1gb 413 "));
+    assert_eq!(shell.causes(), [("body_too_long", 1)]);
+    shell
+        .bytes(ue, from_ue("n0pe", "Message-ID: m2\r\nFailure-Report: no\r\nContent-Type: a/b\r\n\r\nx\r\n"));
+    assert_eq!(shell.take(ue), "", "who wants no answer gets none");
+    assert_eq!(shell.causes(), [("body_too_long", 1), ("content_type_refused", 1)]);
 }
