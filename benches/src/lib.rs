@@ -3,3 +3,4 @@
 pub mod call;
 pub mod compare;
 pub mod msrp;
+pub mod rtp;

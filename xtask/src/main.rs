@@ -103,6 +103,9 @@ fn bench(args: &[String]) -> Result<(), Failure> {
     if args.first().is_none_or(|name| name == "msrp") {
         apt::install(&["haproxy", "kamailio"])?;
     }
+    if args.first().is_none_or(|name| name == "rtp") {
+        apt::install(&["rtpengine-daemon"])?;
+    }
     let mut command = vec!["bench", "--locked", "-p", "gatehouse-benches"];
     if let Some((name, words)) = args.split_first() {
         command.extend(["--bench", name, "--"]);

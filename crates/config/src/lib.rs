@@ -26,7 +26,8 @@ pub use sections::{
     Realms, Registrar, SipListener, Timers, Tls, Validation,
 };
 pub use types::{
-    BadNextHop, Keying, Latching, LogFormat, LogLevel, NextHop, NumberOutput, Srtp, SrtpSuite, TlsVersion,
+    BadNextHop, Keying, Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp, SrtpSuite,
+    TlsVersion,
 };
 
 use read::{Reader, Value};

@@ -1,13 +1,16 @@
-//! Thin control plane: admin HTTP with health, metrics and the blacklist, on a thread of its own. Never
+//! Thin control plane: admin HTTP with health, metrics, the blacklist and captures, on a thread of its own. Never
 //! sees a packet.
 
 pub mod admin;
 pub mod blacklist;
+pub mod captures;
 mod listener;
 mod problem;
 mod query;
+mod request;
 pub mod state;
 
 pub use admin::{Admin, AdminError};
 pub use blacklist::Blacklist;
+pub use captures::Captures;
 pub use state::{NodeState, State};

@@ -2,6 +2,7 @@
 
 mod bench;
 mod blacklist;
+mod captures;
 mod check;
 mod ctl;
 mod demo;

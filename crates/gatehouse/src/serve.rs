@@ -4,7 +4,7 @@ use crate::blacklist;
 use crate::check::{load, report};
 use crate::notify::notify;
 use config::{Config, LogFormat, LogLevel, Positions};
-use control::{Admin, NodeState, State};
+use control::{Admin, Captures, NodeState, State};
 use core::time::Duration;
 use dataplane::{Dataplane, Gatehouse};
 use std::io;
@@ -45,7 +45,9 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
     let config = Arc::new(config);
     let blacklist = blacklist::open(&config, &telemetry)
         .map_err(|e| positions.error("blacklist.directory", e, "").to_string())?;
-    let routes = control::blacklist::router(Arc::clone(&blacklist));
+    let captures = Arc::new(Captures::default());
+    let routes = control::blacklist::router(Arc::clone(&blacklist))
+        .merge(control::captures::router(Arc::clone(&captures)));
     let admin = Admin::start_with(config.admin.listen, Arc::clone(&telemetry), Arc::clone(&state), routes)
         .map_err(|e| positions.error("admin.listen", e.to_string(), "").to_string())?;
     let barred = blacklist.set();
@@ -54,6 +56,7 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
         Some(key) => positions.error(key, e.to_string(), "").to_string(),
         None => e.to_string(),
     })?);
+    crate::captures::attach(&captures, &plane);
     blacklist::attach(&blacklist, &plane).map_err(|e| format!("cannot watch the blacklist: {e}"))?;
     for a in plane.addresses() {
         let (shard, realm) = (a.shard.0, a.realm.label());

@@ -4,7 +4,7 @@
 //! so that a shard never waits.
 
 use core::net::{IpAddr, SocketAddr};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Mutex, PoisonError, TryLockError};
 
@@ -26,6 +26,7 @@ pub struct Capture {
     pub side: Side,
     /// Since 1970.
     ends_at: Duration,
+    is_ended: AtomicBool,
     bytes_max: usize,
     file: Mutex<Vec<u8>>,
     packets: AtomicU64,
@@ -61,6 +62,7 @@ impl Capture {
             call_id: call_id.into(),
             side,
             ends_at,
+            is_ended: AtomicBool::new(false),
             bytes_max,
             file: Mutex::new(file),
             packets: AtomicU64::new(0),
@@ -68,10 +70,15 @@ impl Capture {
         }
     }
 
-    /// Whether its time is up at `now` (since 1970).
+    /// Whether its time is up at `now` (since 1970), or it was ended.
     #[must_use]
     pub fn is_over(&self, now: Duration) -> bool {
-        now >= self.ends_at
+        now >= self.ends_at || self.is_ended.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more is written.
+    pub fn end(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
     }
 
     /// Appends a datagram; true if it was taken.
@@ -223,7 +230,9 @@ mod tests {
         assert!(!capture.write(NOW, a, b, &[0; 10]), "it is being read");
         drop(reading);
         assert!(capture.write(NOW, a, b, &[0; 10]));
-        assert_eq!(capture.held(), Held { packets: 1, missed: 4, bytes: 78 });
+        capture.end();
+        assert!(!capture.write(NOW, a, b, &[]));
+        assert_eq!(capture.held(), Held { packets: 1, missed: 5, bytes: 78 });
         // What is longer than any media packet is cut, and says so.
         let capture = Capture::new("a@b", Side::Wire, NOW + Duration::from_secs(1), 1 << 20);
         assert!(capture.write(NOW, a, b, &[0; 9_000]));

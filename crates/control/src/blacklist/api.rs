@@ -11,9 +11,9 @@
 use super::{Blacklist, Consent, Entry, Order, Outcome, Refusal, now};
 use crate::problem::{Fault, Problem};
 use crate::query::Query;
-use axum::body::{Body, to_bytes};
+use crate::request::{body_of, json, json_only, off_loop, operator};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
@@ -31,7 +31,6 @@ const PAGE: usize = 1_000;
 /// Faults that one answer names.
 const FAULTS_MAX: usize = 20;
 const REASON_BYTES_MAX: usize = 200;
-const OPERATOR_BYTES_MAX: usize = 64;
 /// Ten years.
 const TTL_SECONDS_MAX: u64 = 315_360_000;
 
@@ -70,47 +69,13 @@ async fn answer(list: Arc<Blacklist>, turn: &Semaphore, request: Request) -> Res
     };
     json_only(&head.headers)?;
     let _turn = turn.acquire().await;
-    let body = body_of(body).await?;
+    let body = body_of(body, BODY_BYTES_MAX).await?;
     let write = move || {
         let order = read(&body, &consent.by)?;
         drop(body);
         list.write(order, &consent).map_err(Problem::from)
     };
     off_loop(write).await?.map(|outcome: Outcome| Json(outcome).into_response())
-}
-
-/// Disk, shards and millions of entries: none of it may hold up health checks.
-async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed; the log says more"))
-}
-
-async fn body_of(body: Body) -> Result<axum::body::Bytes, Problem> {
-    let too_large = format!("the body could not be read within {BODY_BYTES_MAX} bytes");
-    let read = to_bytes(body, BODY_BYTES_MAX).await;
-    read.map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, too_large))
-}
-
-/// No form on a web page can send this type, so no browser on this host is led to write.
-fn json_only(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    match kind.eq_ignore_ascii_case("application/json") {
-        true => Ok(()),
-        false => {
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"))
-        }
-    }
-}
-
-fn operator(headers: &HeaderMap) -> Result<Box<str>, Problem> {
-    let Some(value) = headers.get("x-operator") else {
-        return Ok("loopback".into());
-    };
-    let text = value.to_str().ok().filter(|text| (1..=OPERATOR_BYTES_MAX).contains(&text.len()));
-    let wrong =
-        || Problem::of_field("X-Operator", format!("not 1 to {OPERATOR_BYTES_MAX} visible characters"));
-    text.map(Into::into).ok_or_else(wrong)
 }
 
 #[derive(Deserialize)]
@@ -160,10 +125,6 @@ fn prefixes(body: &[u8]) -> Result<Vec<Prefix>, Problem> {
     let mut faulty = |at, text: &str| faults.prefix(text, || format!("prefixes[{at}]"));
     let read = prefixes.iter().enumerate().filter_map(|(at, text)| faulty(at, text)).collect();
     faults.none_or(read)
-}
-
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::of_field("body", error.to_string()))
 }
 
 #[derive(Default)]

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use telemetry::capture::{Capture, Side};
 use wire::{Instant, MediaId};
 
+/// Captures at a time.
+const TAPS_MAX: usize = 16;
+
 /// A capture that runs.
 #[derive(Debug)]
 pub(super) struct Tap {
@@ -18,11 +21,14 @@ pub(super) struct Tap {
 
 impl Rtp {
     /// Begins a capture: `epoch` is the time since 1970 at `Instant::ZERO`. How many sessions it sees at
-    /// once; those that the call opens later are seen as well.
+    /// once, none if the call is not here; those that it opens later are seen as well.
     pub(crate) fn capture(&mut self, capture: Arc<Capture>, ends_at: Instant, epoch: Duration) -> usize {
         let of_call = |call_id: &str| *call_id == *capture.call_id;
         let held = self.held.iter().flatten().filter(|held| of_call(&held.about.call_id));
         let ids: Vec<MediaId> = held.map(|held| held.id).collect();
+        if ids.is_empty() || self.taps.len() >= TAPS_MAX {
+            return 0;
+        }
         for id in &ids {
             self.set_tap(*id, Some(&capture));
         }

@@ -210,8 +210,9 @@ fn srtp_on_one_side_and_a_capture_of_both_views() {
     let far = || Duration::from_secs(u32::MAX.into());
     let wire_side = Arc::new(Capture::new("call@ue", Side::Wire, far(), 100_000));
     let plain_side = Arc::new(Capture::new("second@ue", Side::Plain, far(), 100_000));
-    assert_eq!(node.plane().capture(&wire_side, 1), Some(0), "the call comes later");
+    assert_eq!(node.plane().capture(&wire_side, 1), Some(0), "nobody calls");
     node.order([call.open()]);
+    assert_eq!(node.plane().capture(&wire_side, 2), Some(1));
     let (mut sender, mut receiver) = (Sender::new(&key(2)), Receiver::new(&key(1)));
     let mut exchange = |call: &Call, sequence| {
         let mut bytes = packet(7, sequence);
