@@ -137,7 +137,11 @@ pub fn start(
     tls: Option<&Path>,
     telemetry: Arc<Telemetry>,
 ) -> Result<Dataplane, StartError> {
-    let msrp = |transport| MsrpListener { bind: (Ipv4Addr::LOCALHOST, 0).into(), transport };
+    let msrp = |transport| MsrpListener {
+        bind: (Ipv4Addr::LOCALHOST, 0).into(),
+        transport,
+        ..MsrpListener::default()
+    };
     let mut config = Config::default();
     config.node.shards = 1;
     config.limits.connections_max = 100_000;
