@@ -18,7 +18,7 @@ use crate::subscription::{Subscribing, Subscription, Topic};
 use crate::token::FlowPath;
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use wire::{BindingId, DialogId, Instant, Realm};
+use wire::{BindingId, DialogId, ExchangeId, Instant, Realm};
 
 /// An INVITE, SUBSCRIBE or REFER, and the dialogs it made.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Call {
     pub dialogs: SmallVec<[Dialog; 1]>,
     /// Whether the INVITE itself still waits for its end: more dialogs may come.
     pub inviting: bool,
+    /// What carries the INVITE.
+    pub exchange: Option<ExchangeId>,
     /// When the INVITE came.
     pub opened_at: Instant,
     /// The UE's flow is gone: when it must be back over another one.
@@ -79,6 +81,10 @@ pub struct Dialog {
     /// It is over, and remembered until its INVITE is too: the 2xx may be repeated, and must not make
     /// it anew.
     pub ended: bool,
+    /// Whether an ACK to its 2xx passed.
+    pub acked: bool,
+    /// Whether a BYE passed: the far end is being told.
+    pub leaving: bool,
     /// The highest CSeq that came from each side.
     pub cseq: [u32; 2],
     /// Where requests to the callee go.
@@ -206,6 +212,7 @@ impl Calls {
                 negotiation: Negotiation::default(),
                 dialogs: SmallVec::new(),
                 inviting: true,
+                exchange: None,
                 opened_at: now,
                 back_by: None,
                 armed: None,
@@ -340,6 +347,8 @@ impl Call {
             session: self.subscribing.is_none(),
             confirmed: false,
             ended: false,
+            acked: false,
+            leaving: false,
             cseq,
             callee_way: Way::default(),
             negotiation: self.negotiation.fork(),

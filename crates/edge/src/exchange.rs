@@ -98,6 +98,10 @@ pub struct Exchange {
     pub answered: bool,
     /// Whether the requester has its final answer.
     pub finished: bool,
+    /// Whether that was a refusal.
+    pub refused: bool,
+    /// Whether a 2xx that came too late was taken back.
+    pub declined: bool,
     /// When the next hop counts as dead and another is tried.
     pub next_hop_by: Option<Instant>,
     /// Timer C (RFC 3261 §16.6 step 11).
@@ -132,7 +136,7 @@ impl Exchange {
         let cancel = match &self.cancel {
             Cancel::Sent { client, give_up_at } => [
                 client.as_ref().and_then(NonInviteClient::next_deadline),
-                (!self.finished).then_some(*give_up_at),
+                (!self.finished || self.client.is_some()).then_some(*give_up_at),
             ],
             _ => [None, None],
         };

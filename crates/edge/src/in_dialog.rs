@@ -163,12 +163,17 @@ fn send(
     if method == Method::Ack {
         edge.negotiate_answer(place.into(), message, from, edits, request.now, out);
         let binding = edge.calls.call(place.call).map(|call| call.binding).ok_or(Cause::UnknownDialog)?;
+        let call = edge.calls.call_mut(place.call);
+        if let Some(dialog) = call.and_then(|call| call.dialog_mut(place.dialog)) {
+            dialog.acked = true;
+        }
         return edge.forward_ack(request, target, binding, edits, out);
     }
     let call = edge.calls.call_mut(place.call);
     if let Some(dialog) = call.and_then(|call| call.dialog_mut(place.dialog)) {
         let highest = &mut dialog.cseq[counters::index(from)];
         *highest = request.cseq.number.max(*highest);
+        dialog.leaving |= method == Method::Bye;
     }
     let contact = contact_of(message)?.filter(|_| method.refreshes_target());
     let watch = Watch::of_request(request);
@@ -215,11 +220,22 @@ impl Edge {
     /// The requester has its final answer to a request inside a dialog.
     pub(crate) fn inside_over(&mut self, inside: &Inside, status: u16, now: Instant, out: &mut Outbox) {
         let challenged = matches!(status, 401 | 407);
+        let place = inside.place;
         match inside.method {
+            Method::Bye if challenged => {
+                if let Some(dialog) = self.calls.call_mut(place.call).and_then(|c| c.dialog_mut(place.dialog))
+                {
+                    dialog.leaving = false;
+                }
+            }
             // RFC 3261 §15.1.1: after its BYE a UA counts the session as over, whatever is answered.
-            Method::Bye if !challenged => self.end_dialog(inside.place, Cause::Bye, now, out),
+            Method::Bye => self.end_dialog(inside.place, Cause::Bye, now, out),
             // RFC 5057 §5.1: these say that the far end knows no such dialog.
             Method::Invite | Method::Update if matches!(status, 408 | 481) => {
+                if status == 408 {
+                    // It did not answer, so it does not know that its peer gives up (RFC 3261 §14.1).
+                    self.hang_up(inside.place, inside.from.other(), Cause::UnknownDialog, now, out);
+                }
                 self.end_dialog(inside.place, Cause::UnknownDialog, now, out);
             }
             Method::Invite | Method::Update if status >= 300 => {

@@ -13,7 +13,7 @@ use crate::api::{Action, Outbox, Record, SipPoint};
 use crate::deadlines::Alarm;
 use crate::dialog::{Call, Opening, Place, Way};
 use crate::exchange::{Exchange, Incoming, Target};
-use crate::hang_up::{address_of, is_unknown_to_core};
+use crate::hang_up::{address_of, unaware};
 use crate::headers;
 use crate::negotiation::{Workbench, strip_body};
 use crate::orphan::route_state;
@@ -210,8 +210,8 @@ impl Edge {
     /// Ends the session of a dialog: its media are released (R72). The dialog goes with it, unless
     /// something else uses it (RFC 5057 §4), and the call with its last dialog.
     pub(crate) fn end_dialog(&mut self, place: Place, cause: Cause, now: Instant, out: &mut Outbox) {
-        if is_unknown_to_core(cause) {
-            self.hang_up(place, Realm::Core, cause, now, out);
+        for side in unaware(cause) {
+            self.hang_up(place, *side, cause, now, out);
         }
         let Some(call) = self.calls.call_mut(place.call) else { return };
         let Some(dialog) = call.dialog_mut(place.dialog).filter(|d| d.session && !d.ended) else {
@@ -232,11 +232,14 @@ impl Edge {
 
     /// Ends a call with all its dialogs.
     pub(crate) fn end_call(&mut self, id: DialogId, cause: Cause, now: Instant, out: &mut Outbox) {
-        if is_unknown_to_core(cause) {
+        if let Some(exchange) = self.calls.call(id).filter(|call| call.inviting).and_then(|c| c.exchange) {
+            self.abort_invite(exchange, cause, now, out);
+        }
+        for side in unaware(cause) {
             let dialogs = self.calls.call(id).map(|call| &call.dialogs[..]).unwrap_or_default();
             let numbers: Vec<u32> = dialogs.iter().map(|d| d.number).collect();
             for dialog in numbers {
-                self.hang_up(Place { call: id, dialog }, Realm::Core, cause, now, out);
+                self.hang_up(Place { call: id, dialog }, *side, cause, now, out);
             }
         }
         let Some(call) = self.calls.call_mut(id) else { return };

@@ -73,6 +73,8 @@ impl Edge {
             answered: false,
             // Nobody waits for an answer.
             finished: true,
+            refused: false,
+            declined: false,
             next_hop_by: None,
             ring_until: None,
             cancel: Cancel::No,

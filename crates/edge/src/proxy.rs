@@ -85,6 +85,11 @@ impl Edge {
             x.request.extend_from_slice(span.of(&out.bytes));
         }
         self.launch(&mut x, span, now, out);
+        if let Purpose::Invite(call) = &x.purpose
+            && let Some(call) = self.calls.call_mut(*call)
+        {
+            call.exchange = Some(id);
+        }
         if x.method == Method::Invite {
             self.answer(&mut x, 100, b"", now, out);
         }
@@ -117,6 +122,8 @@ impl Edge {
             retryable: way.tried.is_some(),
             answered: false,
             finished: false,
+            refused: false,
+            declined: false,
             next_hop_by: None,
             ring_until: None,
             cancel: Cancel::No,
@@ -267,6 +274,10 @@ impl Edge {
         if self.answers_barred(x, status, now, out) {
             return;
         }
+        if x.method == Method::Invite && (200..300).contains(&status) && self.is_unwanted(x) {
+            self.decline_late(x, message, now, out);
+            return;
+        }
         let passes = x.server.as_mut().map_or(Effects::NONE, |s| s.on_send(status, now));
         if !passes.contains(Effects::PASS) {
             return;
@@ -330,6 +341,7 @@ impl Edge {
         }
         if status >= 200 {
             x.finished = true;
+            x.refused |= status >= 300;
             x.ring_until = None;
             x.next_hop_by = None;
             // RFC 6026 §7.1: a 2xx to INVITE is repeated by the far side, and edited each time.
@@ -461,8 +473,18 @@ impl Edge {
     fn answer_hop_of(&self, x: &Exchange) -> Hop {
         match (x.requester.flow(), x.fallback) {
             (Some(flow), Some(fallback)) if !self.flows.is_open(flow) => fallback,
+            // A UE that came back over another flow waits there.
+            (Some(flow), None) if !self.flows.is_open(flow) => {
+                let back = x.binding.and_then(|binding| self.access_target(binding).ok());
+                back.filter(|_| x.requester.realm == Realm::Access).map_or(x.requester.hop, |way| way.hop)
+            }
             _ => x.requester.hop,
         }
+    }
+
+    /// Whether nobody waits for the 2xx of an INVITE any more.
+    fn is_unwanted(&self, x: &Exchange) -> bool {
+        x.refused || matches!(x.purpose, Purpose::Invite(call) if self.calls.call(call).is_none())
     }
 
     /// A core peer cannot be reached: what waits for it goes elsewhere, or fails.
@@ -549,7 +571,7 @@ fn patience(whole: Duration, others: u32) -> Duration {
 }
 
 /// Names no exchange: nothing ever answers an ACK.
-const NO_EXCHANGE: ExchangeId = ExchangeId { slot: u32::MAX, generation: 0 };
+pub(crate) const NO_EXCHANGE: ExchangeId = ExchangeId { slot: u32::MAX, generation: 0 };
 
 /// Stands for the answer to a request that was never sent.
 const NOT_SENT: u16 = 500;

@@ -1,6 +1,7 @@
 //! One side of a dialog: RFC 3261 §12.
 
 use crate::strict::{NameAddr, SipMessage, SipWriter};
+use wire::Instant;
 
 /// What a side needs to send requests within a dialog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,4 +87,30 @@ impl Dialog {
 
 fn record_route(message: &SipMessage) -> Vec<String> {
     message.list("Record-Route").into_iter().map(str::to_owned).collect()
+}
+
+/// Dialogs that ended a moment ago: the BYE of the other end may have crossed ours (RFC 3261 §15.1.2), and
+/// then it is answered 481 and is no fault.
+#[derive(Clone, Debug, Default)]
+pub struct Ended(std::collections::VecDeque<(Instant, Dialog)>);
+
+/// As long as a request may be repeated, on top of the time the BYEs need to cross.
+const CROSSING: core::time::Duration = core::time::Duration::from_secs(64);
+const ENDED_MAX: usize = 1_024;
+
+impl Ended {
+    /// Remembers one for a while.
+    pub fn push(&mut self, dialog: Dialog, now: Instant) {
+        self.0.retain(|(at, _)| now.since(*at) < CROSSING);
+        if self.0.len() == ENDED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, dialog));
+    }
+
+    /// Whether a request belongs to one of them.
+    #[must_use]
+    pub fn owns(&self, request: &SipMessage, now: Instant) -> bool {
+        self.0.iter().any(|(at, dialog)| now.since(*at) < CROSSING && dialog.owns(request))
+    }
 }

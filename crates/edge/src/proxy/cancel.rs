@@ -8,7 +8,7 @@ use crate::shard::Edge;
 use sip::transaction::{Effects, NonInviteClient};
 use sip::{HeaderId, Message, Method};
 use wire::bytes_class::push_decimal;
-use wire::{Cause, Instant, Span};
+use wire::{Cause, ExchangeId, Instant, Realm, Span};
 
 impl Edge {
     /// Takes in a CANCEL: answers it, and cancels what its INVITE started (RFC 3261 §16.10).
@@ -33,6 +33,19 @@ impl Edge {
         if x.answered {
             self.send_cancel(x, now, out);
         }
+    }
+
+    /// Ends an INVITE whose call ends for another reason: the far end is told by CANCEL, the near one by
+    /// our answer. A 2xx that comes all the same is taken back (`decline_late`).
+    pub(crate) fn abort_invite(&mut self, id: ExchangeId, cause: Cause, now: Instant, out: &mut Outbox) {
+        let Some(mut x) = self.exchanges.lift(id) else { return };
+        if !x.finished {
+            self.begin_cancel(&mut x, now, out);
+            let warning = self.warning(cause.into(), &x.requester);
+            let status = if x.requester.realm == Realm::Access { 487 } else { 480 };
+            self.answer(&mut x, status, &warning, now, out);
+        }
+        self.settle(x, now, out);
     }
 
     pub(super) fn send_cancel(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
@@ -101,7 +114,7 @@ impl Edge {
         let Cancel::Sent { client, give_up_at } = &mut x.cancel else {
             return;
         };
-        let gave_up = *give_up_at <= now && !x.finished;
+        let gave_up = *give_up_at <= now && (!x.finished || x.client.is_some());
         let effects = match client {
             Some(c) if c.next_deadline().is_some_and(|at| at <= now) => c.on_deadline(now),
             _ => Effects::NONE,
@@ -118,8 +131,10 @@ impl Edge {
         if gave_up {
             // RFC 3261 §9.1: no final answer after 64·T1, so the INVITE counts as cancelled.
             x.client = None;
-            let warning = self.warning(Cause::Cancelled.into(), &x.requester);
-            self.answer(x, 487, &warning, now, out);
+            if !x.finished {
+                let warning = self.warning(Cause::Cancelled.into(), &x.requester);
+                self.answer(x, 487, &warning, now, out);
+            }
         }
     }
 }

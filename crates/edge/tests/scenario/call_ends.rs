@@ -182,6 +182,7 @@ fn the_end_of_the_registration_ends_its_calls() {
     world.sent();
     assert_eq!((ordered(&mut world).1.len(), ends(&mut world)), (1, vec![Cause::Deregistered]));
     assert_clean(&mut world);
+    world.sent();
     world.core(inside_from_core(&request, "BYE", 7, "").as_bytes());
     let refused = world.one();
     assert!(refused.text().starts_with("SIP/2.0 481 "), "{}", refused.text());
@@ -223,9 +224,11 @@ fn a_call_waits_for_its_ue_to_come_back() {
         } else {
             world.pass(120 * SECONDS);
             assert_eq!(ends(&mut world), [Cause::FlowGone]);
-            let bye = world.one();
+            let sent = world.sent();
+            let [ack, bye] = &sent[..] else { panic!("{sent:?}") };
+            assert!(ack.text().starts_with("ACK sip:as@10.71.174.102:5061;transport=tcp SIP/2.0\r\n"));
             assert!(bye.text().starts_with("BYE sip:as@10.71.174.102:5061;transport=tcp SIP/2.0\r\n"));
-            world.core(&response(&bye, "200 OK", ""));
+            world.core(&response(bye, "200 OK", ""));
             world.none();
             assert_clean(&mut world);
         }
@@ -241,6 +244,8 @@ fn a_session_that_the_relay_ended_ends_its_call() {
         config.msrp.end_calls = end_calls;
         let mut world = World::with(config);
         let (invite, request, ok) = chatting(&mut world);
+        world.datagram(A, inside(&invite, &ok, "ACK", 1, "").as_bytes());
+        world.one();
         world.datagram(A, inside(&invite, &ok, "INFO", 4, "").as_bytes());
         let info = world.one();
         world.core(&response(&info, "200 OK", ""));

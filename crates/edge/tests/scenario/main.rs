@@ -13,6 +13,7 @@ mod content;
 mod hiding;
 mod invites;
 mod messaging;
+mod races;
 mod registration;
 mod restart;
 mod robustness;

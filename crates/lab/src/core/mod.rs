@@ -18,6 +18,7 @@ pub use settings::{CoreSettings, Subscriber};
 
 use crate::auth::Verifier;
 use crate::deadlines::earlier;
+use crate::dialog::Ended;
 use crate::layer::{ClientId, Incoming, Origin, ServerId, SipLayer};
 use crate::msrp_end::{MsrpEnd, MsrpIncoming};
 use crate::node::{LabOutbox, Node, Violation, Violations};
@@ -37,6 +38,7 @@ pub struct Core {
     layer: SipLayer,
     msrp: MsrpEnd,
     violations: Violations,
+    ended: Ended,
     counts: CoreCounts,
     /// Index of the subscriber by identity.
     users: BTreeMap<String, usize>,
@@ -101,6 +103,7 @@ impl Core {
             msrp,
             verifier,
             violations: Violations::new("core"),
+            ended: Ended::default(),
             counts: CoreCounts::default(),
             users,
             bindings: BTreeMap::new(),

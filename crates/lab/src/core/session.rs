@@ -345,11 +345,14 @@ impl Core {
     pub(super) fn on_bye(&mut self, id: ServerId, request: &SipMessage, now: Instant, out: &mut LabOutbox) {
         let owns = |l: &Leg| l.dialog.as_ref().is_some_and(|d| d.owns(request));
         let Some(leg) = self.legs.iter().find(|(_, l)| owns(l)).map(|(leg, _)| *leg) else {
-            self.violations.record(now, "R24", "a BYE for no dialog of ours");
+            if !self.ended.owns(request, now) {
+                self.violations.record(now, "R24", "a BYE for no dialog of ours");
+            }
             self.respond(id, request, 481, now, out);
             return;
         };
         self.respond(id, request, 200, now, out);
+        self.remember(leg, now);
         let other = self.other(leg);
         if let Some(Leg { job: Job::TakeIn { done: false, .. } | Job::Deliver { done: false, .. }, .. }) =
             self.forget(leg, out)
@@ -363,6 +366,7 @@ impl Core {
 
     /// Leaves a leg, by BYE or CANCEL, and forgets it.
     fn hang_up(&mut self, leg: u64, now: Instant, out: &mut LabOutbox) {
+        self.remember(leg, now);
         let Some(mut state) = self.forget(leg, out) else {
             return;
         };
@@ -475,6 +479,13 @@ impl Core {
 
     fn leg_of(&self, msrp: &str) -> Option<u64> {
         self.legs.iter().find(|(_, l)| l.msrp == msrp).map(|(leg, _)| *leg)
+    }
+
+    /// The far end may hang up at the same moment.
+    fn remember(&mut self, leg: u64, now: Instant) {
+        if let Some(dialog) = self.legs.get(&leg).and_then(|leg| leg.dialog.clone()) {
+            self.ended.push(dialog, now);
+        }
     }
 
     fn forget(&mut self, leg: u64, out: &mut LabOutbox) -> Option<Leg> {

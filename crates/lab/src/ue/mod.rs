@@ -15,6 +15,7 @@ pub use settings::UeSettings;
 
 use crate::auth::Authenticator;
 use crate::deadlines::earlier;
+use crate::dialog::Ended;
 use crate::layer::{ClientId, Incoming, SipLayer};
 use crate::msrp_end::{MsrpEnd, MsrpIncoming};
 use crate::node::{LabOutbox, Node, Violation, Violations};
@@ -33,6 +34,7 @@ pub struct Ue {
     layer: SipLayer,
     msrp: MsrpEnd,
     violations: Violations,
+    ended: Ended,
     events: VecDeque<UeEvent>,
     auth: Authenticator,
     registration: Registration,
@@ -71,6 +73,7 @@ impl Ue {
             layer: SipLayer::new(settings.timers),
             msrp: MsrpEnd::new(settings.msrp, msrp_random),
             violations: Violations::new(&settings.name),
+            ended: Ended::default(),
             events: VecDeque::new(),
             auth,
             registration: Registration::new(&mut random),

@@ -289,9 +289,11 @@ impl Ue {
         self.respond(id, request, status, now, out);
         match tag {
             Some(tag) => {
+                self.remember(tag, now);
                 self.forget(tag, out);
                 self.events.push_back(UeEvent::Ended { tag });
             }
+            None if self.ended.owns(request, now) => {}
             None => self.violations.record(now, "R24", "a BYE for no dialog of ours"),
         }
     }
@@ -309,6 +311,7 @@ impl Ue {
             return;
         };
         let bytes = dialog.request("BYE", &via).finish();
+        self.remember(tag, now);
         self.forget(tag, out);
         self.send(Purpose::Bye { tag }, bytes, now, out);
     }
@@ -501,6 +504,13 @@ impl Ue {
     /// The tag of the dialog that an INVITE to us opens: 180 and 200 must agree (RFC 3261 §12.1.1).
     fn dialog_tag(&self, tag: u64) -> String {
         format!("ue{tag:x}{}", self.sessions.get(&tag).map_or("", |s| s.msrp.as_str()))
+    }
+
+    /// The far end may hang up at the same moment.
+    fn remember(&mut self, tag: u64, now: Instant) {
+        if let Some(dialog) = self.sessions.get(&tag).and_then(|s| s.dialog.clone()) {
+            self.ended.push(dialog, now);
+        }
     }
 
     fn forget(&mut self, tag: u64, out: &mut LabOutbox) {
