@@ -281,6 +281,10 @@ section! {
         rkeep_forward: bool = false;
         /// Agrees on `tls-3gpp` with UEs that send Security-Client (R18); otherwise the fields are only taken out.
         security_agreement: bool = true;
+        /// Subscribes to the state of each registration (RFC 3680), so that the network can end or shorten it here.
+        reg_event: bool = false;
+        /// How long such a subscription asks to live (TS 24.229 §5.2.3).
+        reg_event_seconds: u32 = 600_000, 60..=31_536_000;
     }
 }
 

@@ -51,6 +51,8 @@ impl Edge {
                 self.subscribe_answered(x, call, message, edits, now);
                 x.purpose = Purpose::Subscribe(call);
             }
+            // Of our own: nobody waits for it.
+            own @ Purpose::Watch(_) => x.purpose = own,
             Purpose::Inside(mut inside) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);

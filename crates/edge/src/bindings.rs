@@ -97,6 +97,21 @@ impl Binding {
         Profile { aor, aor_key, contact_uri, instance, call_id, token, service_route, identities }
     }
 
+    /// Replaces P-Associated-URI: one address on each line.
+    pub fn identify(&mut self, identities: &[u8]) {
+        let before = core::mem::take(&mut self.text);
+        let mut start = 0;
+        let fields = self.ends.map(|end| {
+            let span = Span { start, end };
+            start = end;
+            span.of(&before)
+        });
+        let [aor, aor_key, contact_uri, instance, call_id, token, service_route, _] = fields;
+        let profile =
+            Profile { aor, aor_key, contact_uri, instance, call_id, token, service_route, identities };
+        self.describe(&profile);
+    }
+
     /// Replaces its texts.
     pub fn describe(&mut self, profile: &Profile<'_>) {
         let mut text = Vec::with_capacity(profile.fields().iter().map(|f| f.len()).sum());

@@ -5,7 +5,7 @@
 
 use crate::api::Reason;
 use std::collections::BTreeSet;
-use wire::{BindingId, DialogId, ExchangeId, Instant, StreamId};
+use wire::{BindingId, DialogId, ExchangeId, Instant, StreamId, WatchId};
 
 /// Who asked to be woken.
 ///
@@ -24,6 +24,8 @@ pub enum Alarm {
     Dialog(DialogId),
     /// The search for what barred sources have.
     Blacklist,
+    /// A subscription of our own.
+    Watch(WatchId),
 }
 
 impl Alarm {
@@ -33,7 +35,7 @@ impl Alarm {
         match self {
             Self::Exchange(_) => Reason::Transaction,
             Self::PartialMessage(_) => Reason::PartialMessage,
-            Self::Binding(_) | Self::Keys => Reason::Registration,
+            Self::Binding(_) | Self::Keys | Self::Watch(_) => Reason::Registration,
             Self::Dialog(_) => Reason::Dialog,
             Self::Blacklist => Reason::Blacklist,
         }
@@ -59,6 +61,12 @@ impl Deadlines {
             self.set.insert((at, alarm));
         }
         *armed = to;
+    }
+
+    /// How many are set.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.set.len()
     }
 
     /// The earliest alarm.

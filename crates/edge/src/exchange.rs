@@ -23,7 +23,7 @@ use sip::transaction::{Effects, InviteClient, InviteServer, NonInviteClient, Non
 use sip::{CSeq, Message, Method, NameAddr, Via};
 use std::collections::HashMap;
 use std::hash::DefaultHasher;
-use wire::{BindingId, Cause, DialogId, ExchangeId, Hop, Instant, Random, Realm, Span, Transport};
+use wire::{BindingId, Cause, DialogId, ExchangeId, Hop, Instant, Random, Realm, Span, Transport, WatchId};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub enum Purpose {
     Subscribe(DialogId),
     /// A request inside a dialog.
     Inside(Box<Inside>),
+    /// Our own SUBSCRIBE to the state of a registration.
+    Watch(WatchId),
 }
 
 /// A request and its two transactions.

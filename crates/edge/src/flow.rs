@@ -149,6 +149,13 @@ impl Flows {
         self.registered.get(&flow).map_or(&[], |ids| ids.as_slice())
     }
 
+    /// How many flows carry bindings, and how many exchanges wait for streams.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        let awaiting = self.streams.iter().flatten().map(|stream| stream.awaiting.len()).sum();
+        (self.registered.len(), awaiting)
+    }
+
     /// Ties a binding to a flow.
     pub fn bind(&mut self, flow: FlowPath, binding: BindingId) {
         let ids = self.registered.entry(flow).or_default();

@@ -61,6 +61,7 @@ fn dispatch(
     let (message, origin) = (request.message, request.origin);
     match request.method() {
         Method::Cancel => edge.on_cancel(request, out),
+        _ if let Some(watch) = edge.watch_of(request) => edge.on_watch_notify(watch, request, out),
         _ if request.in_dialog() && in_dialog::request(edge, request, edits, out)? => Ok(()),
         _ if request.in_dialog() && orphan::request(edge, request, edits, out)? => Ok(()),
         Method::Register => Err(Cause::MethodNotAllowed),

@@ -28,9 +28,10 @@ use wire::{Cause, Instant, Realm, Span};
 pub(crate) const fn unaware(cause: Cause) -> &'static [Realm] {
     match cause {
         Cause::FlowGone | Cause::Blacklisted => &[Realm::Core],
-        Cause::Deregistered | Cause::RegistrationExpired | Cause::SessionTimeout => {
-            &[Realm::Access, Realm::Core]
-        }
+        Cause::Deregistered
+        | Cause::NetworkDeregistered
+        | Cause::RegistrationExpired
+        | Cause::SessionTimeout => &[Realm::Access, Realm::Core],
         _ => &[],
     }
 }
@@ -143,7 +144,7 @@ impl Edge {
         text.extend_from_slice(fields);
         text.extend_from_slice(b"CSeq: ");
         push_decimal(u64::from(cseq), text);
-        text.extend_from_slice(b" ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n");
+        text.extend_from_slice(b" ACK\r\nMax-Forwards: 69\r\nContent-Length: 0\r\n\r\n");
         let span = Span::new(start, text.len());
         self.counters.requests_out[counters::index(target.realm)][Method::Ack as usize] += 1;
         push_send(target.hop, span, out);

@@ -33,6 +33,7 @@ mod orphan;
 pub mod points;
 mod proxy;
 mod refuse;
+mod reg_event;
 pub mod registration;
 pub mod reply;
 mod route;

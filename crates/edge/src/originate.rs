@@ -93,7 +93,11 @@ impl Edge {
         headers::push_as_request_uri(&request.uri, text);
         text.extend_from_slice(b" SIP/2.0\r\n");
         headers::push_via(self.points.at(target.point), target.transport, &x.branch, text);
-        text.extend_from_slice(b"Max-Forwards: 70\r\n");
+        // A BYE is said in the name of the other end, one hop away from us (R31).
+        text.extend_from_slice(match request.method {
+            Method::Bye => b"Max-Forwards: 69\r\n",
+            _ => b"Max-Forwards: 70\r\n",
+        });
         if !request.routes.is_empty() {
             for part in [&b"Route: "[..], &request.routes, b"\r\n"] {
                 text.extend_from_slice(part);

@@ -251,6 +251,12 @@ impl Edge {
         if !effects.contains(Effects::PASS) {
             return;
         }
+        if let Purpose::Watch(id) = x.purpose {
+            if status >= 200 {
+                x.purpose = Purpose::Plain;
+            }
+            return self.watch_answered(id, message, now);
+        }
         match status {
             100 => {}
             101..200 => {
@@ -356,6 +362,7 @@ impl Edge {
     fn conclude(&mut self, purpose: Purpose, status: u16, now: Instant, out: &mut Outbox) {
         match purpose {
             Purpose::Plain => {}
+            Purpose::Watch(id) => self.watch_failed(id, now),
             Purpose::Register(_) => self.abandon(purpose),
             Purpose::Invite(call) => self.invite_over(call, status, now, out),
             Purpose::Subscribe(call) => self.subscribe_over(call, status, now, out),

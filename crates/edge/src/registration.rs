@@ -319,7 +319,9 @@ impl Edge {
             expires_seconds: 0,
             ended: Some(cause),
         }));
+        let aor_key = Box::<[u8]>::from(binding.profile().aor_key);
         self.bindings.end(id);
+        self.unwatch_user(&aor_key, now);
         self.counters.registrations_ended += 1;
         self.counters.registrations = self.bindings.live_count();
     }

@@ -14,6 +14,7 @@ use crate::mask::MaskKey;
 use crate::negotiation::MediaIds;
 use crate::number::NumberPlan;
 use crate::points::Points;
+use crate::reg_event::Watches;
 use crate::reply::Echo;
 use crate::route::CorePool;
 use crate::rtp_ports::RtpPorts;
@@ -53,6 +54,7 @@ pub struct Edge {
     pub(crate) keyring: Keyring,
     pub(crate) exchanges: Exchanges,
     pub(crate) calls: Calls,
+    pub(crate) watches: Watches,
     pub(crate) media_ids: MediaIds,
     pub(crate) rtp_ports: RtpPorts,
     pub(crate) pool: CorePool,
@@ -100,7 +102,7 @@ impl Edge {
     pub fn new(config: Arc<Config>, context: ShardContext) -> Self {
         let mut random = Random::from_seed(context.seed);
         let mut seed = || core::array::from_fn(|_| random.next_u64());
-        let [flow_seed, binding_seed, exchange_seed, key_seed, call_seed]: [[u64; 4]; 5] =
+        let [flow_seed, binding_seed, exchange_seed, key_seed, call_seed, watch_seed]: [[u64; 4]; 6] =
             core::array::from_fn(|_| seed());
         let secret = random.next_u64();
         let first_generation = random.next_u64() as u32;
@@ -121,6 +123,7 @@ impl Edge {
             keyring: Keyring::new(key_seed),
             exchanges: Exchanges::new(config.limits.transactions_max, exchange_seed),
             calls: Calls::new(config.limits.dialogs_max, first_generation, call_seed),
+            watches: Watches::new(config.registrar.bindings_max, watch_seed),
             media_ids: MediaIds::new(media_sessions_max(&config), first_generation),
             rtp_ports,
             pool: CorePool::new(&config.core),
@@ -182,6 +185,7 @@ impl Edge {
         self.rules.replace(&config);
         self.pool = CorePool::new(&config.core);
         self.bindings.set_count_max(config.registrar.bindings_max);
+        self.watches.set_count_max(config.registrar.bindings_max);
         self.exchanges.set_count_max(config.limits.transactions_max);
         self.calls.set_count_max(config.limits.dialogs_max);
         self.media_ids.set_count_max(media_sessions_max(&config));
@@ -212,9 +216,18 @@ impl Edge {
                 Alarm::Binding(id) => self.on_binding_deadline(id, now, out),
                 Alarm::Keys => self.on_keys_deadline(now),
                 Alarm::Dialog(id) => self.on_call_deadline(id, now, out),
+                Alarm::Watch(id) => self.on_watch_deadline(id, now, out),
                 Alarm::Blacklist => self.on_blacklist_deadline(now, out),
             }
         }
+    }
+
+    /// How much is held beside what the counters tell: subscriptions of our own, alarms, flows that carry
+    /// bindings, exchanges that wait for an answer over a stream.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize, usize, usize) {
+        let (registered, awaiting) = self.flows.held();
+        (self.watches.count(), self.deadlines.count(), registered, awaiting)
     }
 
     /// What was counted since the start.

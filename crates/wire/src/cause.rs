@@ -207,6 +207,8 @@ causes! {
     // ends of registrations, dialogs, sessions
     /// The user de-registered.
     Deregistered = "deregistered", 0, Normal, "de-registered";
+    /// The network ended the registration (RFC 3680, TS 24.229 §5.2.3).
+    NetworkDeregistered = "network_deregistered", 0, Normal, "registration ended by the network";
     /// The registration ran out.
     RegistrationExpired = "registration_expired", 0, Normal, "registration expired";
     /// The dialog ended with BYE.

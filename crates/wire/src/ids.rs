@@ -60,6 +60,10 @@ slot_id!(
     DialogId, "d"
 );
 slot_id!(
+    /// One subscription of the edge's own.
+    WatchId, "w"
+);
+slot_id!(
     /// One request on its way through the edge, with its two transactions.
     ExchangeId, "x"
 );

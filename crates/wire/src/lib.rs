@@ -19,7 +19,7 @@ pub mod time;
 pub use cause::Cause;
 pub use edit::EditList;
 pub use fingerprint::{CertificateDigests, Fingerprint, FingerprintText, HashFunction};
-pub use ids::{BindingId, DialogId, ExchangeId, MediaId, ShardId, SlotId, SocketId, StreamId};
+pub use ids::{BindingId, DialogId, ExchangeId, MediaId, ShardId, SlotId, SocketId, StreamId, WatchId};
 pub use names::NameTable;
 pub use net::{CloseReason, Hop, NetAction, NetEvent, Realm, Transport};
 pub use prefix::{Prefix, PrefixError, PrefixSet};

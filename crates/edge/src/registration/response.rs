@@ -234,6 +234,7 @@ impl Edge {
             expires_seconds: seconds,
             ended: None,
         }));
+        self.watch_user(profile.aor, profile.aor_key, now, out);
     }
 }
 

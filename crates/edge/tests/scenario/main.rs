@@ -14,6 +14,7 @@ mod hiding;
 mod invites;
 mod messaging;
 mod races;
+mod reg_event;
 mod registration;
 mod restart;
 mod robustness;

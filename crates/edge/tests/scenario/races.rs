@@ -4,7 +4,7 @@ use crate::calls::{
     A, B, CORE_CONTACT, SECONDS, answer, assert_clean, body_of, chatting, core_sdp, ends, from_core, inside,
     inside_from_core, invited, ordered,
 };
-use crate::ue::{accept, register, registered_udp};
+use crate::ue::{accept, register};
 use crate::world::{Sent, World, header, realm_of, response, to_core, udp, vector_text};
 use wire::{Cause, Hop, Realm, Transport};
 
