@@ -154,6 +154,12 @@ impl Bindings {
         self.live_count
     }
 
+    /// How many there are, live or reserved, and of how many users.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.slots.count(), self.by_aor.len())
+    }
+
     /// Takes a place for a binding that the core has yet to accept, with one claim on it; `None` if the
     /// table is full.
     pub fn reserve(

@@ -188,6 +188,12 @@ impl Calls {
         self.slots.count()
     }
 
+    /// How many names and how many bindings lead to calls.
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        (self.by_key.len(), self.by_binding.len())
+    }
+
     /// Opens a call; `None` if the table is full.
     pub fn open(&mut self, opening: Opening<'_>, now: Instant) -> Option<DialogId> {
         let key = self.key(opening.inviter, opening.call_id, opening.inviter_tag);

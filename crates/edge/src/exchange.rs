@@ -443,6 +443,12 @@ impl Exchanges {
         self.slots.count()
     }
 
+    /// How many hashes lead to one.
+    #[must_use]
+    pub fn key_count(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// Whether no further one fits.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -49,6 +49,9 @@ pub(crate) fn request(
         },
         None => return Ok(false),
     };
+    if negotiates(request.method()) && !has_session(edge, place) {
+        return Ok(false);
+    }
     let sent = match request.origin.realm {
         Realm::Access => to_core(edge, request, place, edits, out),
         Realm::Core => to_access(edge, request, place, edits, out),
@@ -58,6 +61,16 @@ pub(crate) fn request(
         edge.end_dialog(place, Cause::Bye, request.now, out);
     }
     sent.map(|()| true)
+}
+
+/// What is part of a session: in a dialog that only a subscription uses it means nothing (RFC 5057 §5.1,
+/// RFC 6665 §4.5.2), and media that it reserved would belong to nobody.
+const fn negotiates(method: Method) -> bool {
+    matches!(method, Method::Invite | Method::Ack | Method::Prack | Method::Update)
+}
+
+fn has_session(edge: &Edge, place: Place) -> bool {
+    edge.calls.call(place.call).and_then(|call| call.dialog(place.dialog)).is_some_and(|d| d.session)
 }
 
 /// Whether a request of this method has no meaning without its dialog.

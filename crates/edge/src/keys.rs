@@ -64,6 +64,12 @@ pub struct Keyring {
 const KEYS_MAX: usize = 65_536;
 
 impl Keyring {
+    /// How many flows have keys.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_flow.len().max(self.ends.len())
+    }
+
     /// No keys; `seed` keys the map.
     #[must_use]
     pub fn new(seed: [u64; 4]) -> Self {

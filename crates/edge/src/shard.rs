@@ -222,14 +222,6 @@ impl Edge {
         }
     }
 
-    /// How much is held beside what the counters tell: subscriptions of our own, alarms, flows that carry
-    /// bindings, exchanges that wait for an answer over a stream.
-    #[must_use]
-    pub fn held(&self) -> (usize, usize, usize, usize) {
-        let (registered, awaiting) = self.flows.held();
-        (self.watches.count(), self.deadlines.count(), registered, awaiting)
-    }
-
     /// What was counted since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {

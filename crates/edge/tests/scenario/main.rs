@@ -12,6 +12,7 @@ mod compare;
 mod content;
 mod hiding;
 mod invites;
+mod leaks;
 mod messaging;
 mod races;
 mod reg_event;

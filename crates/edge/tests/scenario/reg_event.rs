@@ -118,7 +118,7 @@ fn a_registered_user_is_watched() {
     world.sent();
     world.pass(4_000 * SECONDS);
     assert_eq!(ended(&mut world), [Cause::RegistrationExpired; 2]);
-    assert_eq!(world.edge.held().0, 0, "nothing is watched any more");
+    assert_eq!(world.edge.held().watches, 0, "nothing is watched any more");
     assert_eq!(world.edge.next_deadline(), None);
 }
 
@@ -167,7 +167,7 @@ fn the_network_ends_a_registration() {
     // The whole user.
     world.core(notify(&subscribe, 7, "terminated;reason=noresource", &info(2, "terminated", &[])).as_bytes());
     world.sent();
-    assert_eq!((world.edge.counters().registrations, world.edge.held().0), (0, 0));
+    assert_eq!((world.edge.counters().registrations, world.edge.held().watches), (0, 0));
 }
 
 /// The network lets a registration end sooner; it cannot make it longer.

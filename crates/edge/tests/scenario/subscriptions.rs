@@ -363,6 +363,12 @@ fn a_subscription_outlives_the_call_whose_dialog_it_uses() {
         world.core(&response(&bye, "200 OK", ""));
         world.one();
         assert_eq!(world.edge.counters().media_sessions, 0, "R72: the session is over");
+        // RFC 5057 §5.1: there is no session for a new offer, and none is made of it.
+        let sdp = crate::calls::body_of("chat-04-200-from-ue.sip");
+        let kind = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+        let offer = inside(&invite, &ok, "INVITE", 4, &format!("Contact: <sip:user1@{A}>\r\n"));
+        world.datagram(A, offer.replace("Content-Length: 0\r\n\r\n", &kind).as_bytes());
+        assert!(world.one().text().starts_with("SIP/2.0 481 "));
         world.pass(100 * SECONDS);
         assert_eq!(world.edge.counters().calls, 1);
         notice(&mut world, 6, "terminated;reason=noresource");
