@@ -16,7 +16,7 @@ impl Core {
     pub(super) fn check_request(&mut self, request: &SipMessage, now: Instant) {
         let method = request.method().to_owned();
         let in_dialog = request.to().is_some_and(|to| to.tag().is_some());
-        let initial = !in_dialog && matches!(method.as_str(), "MESSAGE" | "INVITE");
+        let initial = !in_dialog && matches!(method.as_str(), "MESSAGE" | "INVITE" | "SUBSCRIBE");
         let asserted = initial.then(|| self.asserts_its_own(request));
         let service_route = self.service_route();
         let contact_of_ours = self.contact_uri();
@@ -54,7 +54,7 @@ impl Core {
             expect(routes.is_empty(), "R25", &format!("Route {routes:?} was not popped"));
             expect(request.uri() == contact_of_ours, "R25", &format!("Request-URI {}", request.uri()));
         }
-        if method == "INVITE" && initial {
+        if method != "MESSAGE" && initial {
             expect(
                 recorded_by(edge, request),
                 "R25",

@@ -5,6 +5,7 @@
 //!  REGISTER ─▶ register ─▶ auth::Verifier
 //!  MESSAGE  ─▶ pager    ─▶ one MESSAGE to each contact of each recipient, by its Path
 //!  INVITE   ─▶ session  ─▶ MSRP taken in, then an INVITE of its own to the recipient
+//!  SUBSCRIBE ▶ watch    ─▶ NOTIFY at once, and with each refresh
 //! ```
 //! It is honest: whatever reaches it is held against what an edge owes a core (see `check`).
 
@@ -13,6 +14,7 @@ mod pager;
 mod register;
 mod session;
 mod settings;
+mod watch;
 
 pub use settings::{CoreSettings, Subscriber};
 
@@ -27,6 +29,7 @@ use core::net::{IpAddr, SocketAddr};
 use register::Binding;
 use session::Leg;
 use std::collections::BTreeMap;
+use watch::Watcher;
 use wire::{Hop, Instant, NetEvent, Random, Realm, Transport};
 
 /// The core.
@@ -46,6 +49,8 @@ pub struct Core {
     pending: BTreeMap<ClientId, Pending>,
     legs: BTreeMap<u64, Leg>,
     next_leg: u64,
+    watchers: BTreeMap<u64, Watcher>,
+    next_watcher: u64,
 }
 
 /// What the core has done so far.
@@ -69,6 +74,8 @@ pub struct CoreCounts {
     pub chats: u64,
     /// Messages carried inside them.
     pub chat_messages: u64,
+    /// SUBSCRIBEs that opened a subscription.
+    pub subscriptions: u64,
 }
 
 /// A request that waits for its answer.
@@ -82,6 +89,7 @@ struct Pending {
 enum Purpose {
     Message { user: usize, contact: String },
     Invite { leg: u64 },
+    Notify { watcher: u64 },
     Bye,
 }
 
@@ -110,6 +118,8 @@ impl Core {
             pending: BTreeMap::new(),
             legs: BTreeMap::new(),
             next_leg: 0,
+            watchers: BTreeMap::new(),
+            next_watcher: 0,
             random,
             settings,
         }
@@ -141,7 +151,10 @@ impl Core {
     /// Whether no transaction and no session is under way.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.layer.transactions() == 0 && self.legs.is_empty() && self.msrp.sessions() == 0
+        self.layer.transactions() == 0
+            && self.legs.is_empty()
+            && self.watchers.is_empty()
+            && self.msrp.sessions() == 0
     }
 
     fn on_incoming(&mut self, incoming: Vec<Incoming>, now: Instant, out: &mut LabOutbox) {
@@ -178,6 +191,7 @@ impl Core {
             "MESSAGE" => self.on_message(id, request, now, out),
             "INVITE" => self.on_invite(id, origin, request, now, out),
             "BYE" => self.on_bye(id, request, now, out),
+            "SUBSCRIBE" => self.on_subscribe(id, origin, request, now, out),
             _ => self.respond(id, request, 405, now, out),
         }
     }
@@ -196,7 +210,8 @@ impl Core {
                 let known = status < 300 || status == 481;
                 self.violations.expect(known, now, "R56", || format!("a BYE was answered {status}"));
             }
-            Purpose::Message { .. } => {}
+            Purpose::Notify { watcher } if status >= 200 => self.on_notify_answered(watcher, status, now),
+            Purpose::Message { .. } | Purpose::Notify { .. } => {}
         }
         if status >= 200 {
             self.pending.remove(&id);
@@ -210,6 +225,7 @@ impl Core {
         match pending.purpose {
             Purpose::Message { user, contact } => self.undelivered(user, &contact, 408),
             Purpose::Invite { leg } => self.on_leg_refused(leg, 408, now, out),
+            Purpose::Notify { watcher } => self.on_notify_answered(watcher, 408, now),
             Purpose::Bye => self.violations.record(now, "R56", "a BYE was not answered"),
         }
     }

@@ -466,7 +466,7 @@ impl Core {
         self.msrp.send(&msrp, message, now, out);
     }
 
-    fn contact(&self) -> String {
+    pub(super) fn contact(&self) -> String {
         format!("<sip:im@{}>", self.settings.sip)
     }
 

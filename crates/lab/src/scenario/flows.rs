@@ -1,6 +1,7 @@
 //! The flows.
 
 use super::Stage;
+use super::watching::{fetched_or_refused, subscriptions};
 use crate::file::sha256;
 use crate::service::Service;
 use crate::strict::cpim::Imdn;
@@ -25,7 +26,7 @@ impl core::fmt::Debug for Flow {
 
 /// Every flow, in the order in which they can run one after the other.
 pub const ALL: &[Flow] = &[
-    Flow { name: "register: AKA over TLS", run: |s| register(s, "alice") },
+    Flow { name: "register: AKA over TLS, security agreed on", run: |s| register(s, "alice") },
     Flow { name: "register: Digest over TLS", run: |s| register(s, "bob") },
     Flow { name: "register: Digest over TCP", run: |s| register(s, "carol") },
     Flow { name: "register: Digest over UDP", run: |s| register(s, "dave") },
@@ -43,6 +44,8 @@ pub const ALL: &[Flow] = &[
     Flow { name: "1-1 chat both ways, TCP to UDP", run: |s| chat(s, "carol", "dave") },
     Flow { name: "1-1 chat refused", run: refused },
     Flow { name: "1-1 chat cancelled while it rings", run: cancelled },
+    Flow { name: "subscriptions: notified, refreshed, ended", run: subscriptions },
+    Flow { name: "subscriptions: fetched once, and refused", run: fetched_or_refused },
     Flow { name: "lost connection, and back over a new one", run: lost_connection },
     Flow { name: "de-registration, and a message to the gone user", run: deregister },
 ];
@@ -422,6 +425,6 @@ fn heard(stage: &mut Stage<'_>, who: usize, session: u64, wanted: &str) -> Resul
     })
 }
 
-fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
 }

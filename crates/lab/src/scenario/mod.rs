@@ -4,6 +4,7 @@
 pub mod flows;
 mod people;
 mod stage;
+pub mod watching;
 
 pub use flows::{ALL, Flow};
 pub use people::{Person, people};

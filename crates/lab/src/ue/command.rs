@@ -89,6 +89,24 @@ pub enum Command {
         /// The session.
         tag: u64,
     },
+    /// Subscribe to an event (figures 5-82, 5-91, 5-95).
+    Subscribe {
+        /// Comes back.
+        tag: u64,
+        /// Whose events: a SIP URI.
+        to: String,
+        /// The event package.
+        event: String,
+        /// For so long; 0 asks for the state once.
+        seconds: u32,
+    },
+    /// Refresh a subscription, or end it.
+    Resubscribe {
+        /// Of the subscription.
+        tag: u64,
+        /// For so long; 0 ends it.
+        seconds: u32,
+    },
     /// Break the connection to the edge off, without a word; streams only.
     Disconnect,
     /// How to answer INVITEs from here on.
@@ -215,6 +233,22 @@ pub enum UeEvent {
     Ended {
         /// The session.
         tag: u64,
+    },
+    /// A SUBSCRIBE was granted.
+    Subscribed {
+        /// Of the subscription.
+        tag: u64,
+        /// For so long.
+        seconds: u32,
+    },
+    /// A NOTIFY came.
+    Notified {
+        /// Of the subscription.
+        tag: u64,
+        /// Whether more will come.
+        active: bool,
+        /// What it says.
+        body: String,
     },
     /// The connection to the edge is gone.
     Disconnected,

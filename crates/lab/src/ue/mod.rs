@@ -9,6 +9,7 @@ mod message;
 mod register;
 mod session;
 mod settings;
+mod watch;
 
 pub use command::{AnswerPolicy, Command, INCOMING_TAGS, UeEvent};
 pub use settings::UeSettings;
@@ -24,6 +25,7 @@ use core::net::SocketAddr;
 use register::Registration;
 use session::Session;
 use std::collections::{BTreeMap, VecDeque};
+use watch::Watch;
 use wire::{Hop, Instant, NetEvent, Random, Realm, StreamId, Transport};
 
 /// One simulated UE.
@@ -40,6 +42,7 @@ pub struct Ue {
     registration: Registration,
     pending: BTreeMap<ClientId, Pending>,
     sessions: BTreeMap<u64, Session>,
+    watches: BTreeMap<u64, Watch>,
     next_incoming_tag: u64,
     ping_at: Option<Instant>,
     /// The connection to the edge.
@@ -60,6 +63,7 @@ enum Purpose {
     Notification,
     Invite { tag: u64 },
     Bye { tag: u64 },
+    Subscribe { tag: u64 },
 }
 
 impl Ue {
@@ -79,6 +83,7 @@ impl Ue {
             registration: Registration::new(&mut random),
             pending: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            watches: BTreeMap::new(),
             next_incoming_tag: INCOMING_TAGS,
             ping_at: None,
             stream: None,
@@ -105,6 +110,10 @@ impl Ue {
             }
             Command::StartChat { tag, to, first } => self.start_chat(tag, &to, &first, now, out),
             Command::Chat { tag, text } => self.say(tag, &text, now, out),
+            Command::Subscribe { tag, to, event, seconds } => {
+                self.subscribe(tag, &to, &event, seconds, now, out);
+            }
+            Command::Resubscribe { tag, seconds } => self.resubscribe(tag, seconds, now, out),
             Command::Cancel { tag } => self.cancel(tag, now, out),
             Command::HangUp { tag } => self.hang_up(tag, now, out),
             Command::Disconnect => {
@@ -142,7 +151,10 @@ impl Ue {
     /// Whether no transaction and no session is under way.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.layer.transactions() == 0 && self.sessions.is_empty() && self.msrp.sessions() == 0
+        self.layer.transactions() == 0
+            && self.sessions.is_empty()
+            && self.watches.is_empty()
+            && self.msrp.sessions() == 0
     }
 
     fn hop(&self) -> Hop {
@@ -203,6 +215,7 @@ impl Ue {
                         "MESSAGE" => self.on_message(id, &request, now, out),
                         "INVITE" => self.on_invite(id, &request, now, out),
                         "BYE" => self.on_bye(id, &request, now, out),
+                        "NOTIFY" => self.on_notify(id, &request, now, out),
                         _ => self.respond(id, &request, 405, now, out),
                     }
                 }
@@ -247,6 +260,10 @@ impl Ue {
                 self.violations
                     .expect(accepted, now, "R46", || format!("a notification was answered {status}"));
             }
+            Purpose::Subscribe { tag } => {
+                let request = pending.request.clone();
+                self.on_subscribe_response(tag, &request, response);
+            }
             Purpose::Bye { tag } => {
                 let known = (200..300).contains(&status);
                 self.violations.expect(known, now, "R56", || format!("a BYE was answered {status}"));
@@ -268,6 +285,10 @@ impl Ue {
             Purpose::Invite { tag } => self.refused(tag, 408, out),
             Purpose::Notification => {
                 self.violations.record(now, "R46", "a notification was not answered");
+            }
+            Purpose::Subscribe { tag } => {
+                self.watches.remove(&tag);
+                self.events.push_back(UeEvent::Refused { tag, status: 408 });
             }
             Purpose::Bye { tag } => {
                 self.violations.record(now, "R56", "a BYE was not answered");

@@ -27,6 +27,10 @@ pub(super) struct Registration {
     pub(super) identities: Vec<String>,
     /// Service-Route of the latest 200.
     pub(super) service_route: Vec<String>,
+    /// What we offer in Security-Client, by its SPIs.
+    spi: [u32; 2],
+    /// Security-Server of the latest challenge: what Security-Verify repeats (RFC 3329 §2.3.1).
+    security_server: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ impl Registration {
             state: State::Off,
             identities: Vec::new(),
             service_route: Vec::new(),
+            spi: [0; 2].map(|_: u32| 256 + random.below(1 << 24) as u32),
+            security_server: None,
         }
     }
 
@@ -78,7 +84,17 @@ impl Ue {
 
     pub(super) fn on_register_response(&mut self, response: &SipMessage, now: Instant, out: &mut LabOutbox) {
         match response.status() {
-            401 if self.registration.attempts < ATTEMPTS_MAX => self.on_challenge(response, now, out),
+            401 if self.registration.attempts < ATTEMPTS_MAX => {
+                self.on_security_server(response, now);
+                self.on_challenge(response, now, out);
+            }
+            // what was agreed on is not known there any more: agree again
+            494 if self.registration.attempts < ATTEMPTS_MAX && self.agrees() => {
+                self.on_security_server(response, now);
+                self.auth.forget();
+                let authorization = self.auth.unasked("REGISTER", &self.registrar());
+                self.send_register(authorization.as_deref(), now, out);
+            }
             200 => self.on_registered(response, now),
             status => self.registration_failed(status, "refused"),
         }
@@ -148,6 +164,24 @@ impl Ue {
         });
     }
 
+    /// Whether this UE asks for a security agreement: a native one over TLS, of an edge (R18).
+    fn agrees(&self) -> bool {
+        let s = &self.settings;
+        s.imei.is_some() && s.transport == Transport::Tls && s.topology.edge().is_some()
+    }
+
+    fn on_security_server(&mut self, response: &SipMessage, now: Instant) {
+        let value = response.first("Security-Server").map(str::to_owned);
+        if !self.agrees() {
+            let none = value.is_none();
+            self.violations.expect(none, now, "R18", || format!("an offer nobody asked for: {value:?}"));
+            return;
+        }
+        let good = value.as_deref().is_some_and(|v| v.starts_with("tls-3gpp") && v.contains("spi-s="));
+        self.violations.expect(good, now, "R18", || format!("Security-Server {value:?}"));
+        self.registration.security_server = value;
+    }
+
     fn registrar(&self) -> String {
         format!("sip:{}", self.settings.domain)
     }
@@ -165,6 +199,13 @@ impl Ue {
         };
         let access =
             self.settings.imei.as_ref().map(|_| "3GPP-E-UTRAN-TDD;utran-cell-id-3gpp=4600800000000001");
+        let [client, server] = self.registration.spi;
+        // figure 9-2
+        let offer = self.agrees().then(|| {
+            format!("tls-3gpp; alg=hmac-sha-256-96; spi-c={client}; spi-s={server}; port-c=2468; port-s=1357")
+        });
+        let required = offer.as_ref().map(|_| "sec-agree");
+        let verify = self.registration.security_server.clone();
         let bytes = SipWriter::request("REGISTER", &self.registrar())
             .field("Via", &via)
             .field("Call-ID", &self.registration.call_id)
@@ -176,6 +217,10 @@ impl Ue {
             .field("Supported", "100rel, path")
             .field("User-Agent", super::message::USER_AGENT)
             .maybe("P-Access-Network-Info", access)
+            .maybe("Security-Client", offer.as_deref())
+            .maybe("Security-Verify", verify.as_deref())
+            .maybe("Require", required)
+            .maybe("Proxy-Require", required)
             .field("Contact", &contact)
             .maybe("Expires", expires)
             .field("Max-Forwards", "70")
