@@ -1,5 +1,7 @@
 //! What one key alone cannot tell: whether the keys fit together.
 
+mod hops;
+
 use crate::read::Reader;
 use crate::sections::{Config, RealmConfig};
 use core::net::{IpAddr, SocketAddr};
@@ -17,6 +19,8 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.timers();
     checks.limits();
     checks.number_plan();
+    checks.pools();
+    checks.emergency();
     checks.msrp();
     checks.topology();
     checks.access_points();

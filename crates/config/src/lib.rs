@@ -5,17 +5,21 @@
 //! ```
 //! Every fault is reported, each as `file:line:col: message (hint)`; nothing here opens a socket.
 
+mod access;
 mod check;
 mod check_rules;
 mod content;
 mod error;
+mod hops;
 mod read;
 mod rules;
 mod sections;
 mod types;
 
 pub use content::{ContentPolicy, Sender};
+pub use access::{Emergency, EmergencyNumber, Nat, NatPing};
 pub use error::{ConfigError, Positions};
+pub use hops::{Dns, Pool, PoolMember, Probe, Redirects};
 pub use read::Key;
 pub use rules::{
     ActionKind, HeaderAction, HeaderCondition, HeaderRule, PROTECTED, Pattern, Protected, RuleDirection,

@@ -268,7 +268,8 @@ texts! {
     Ipv4Addr, "an IPv4 address", "\"192.0.2.7\"";
     Ipv6Addr, "an IPv6 address", "\"2001:db8::7\"";
     PathBuf, "a path", "\"/etc/gatehouse/tls.pem\"";
-    crate::types::NextHop, "a next hop (addresses only, names are not resolved)", "\"sip:192.0.2.9:5060;transport=udp\"";
+    crate::types::NextHop, "a next hop (addresses only: names belong into [[core.pools]])", "\"sip:192.0.2.9:5060;transport=udp\"";
+    wire::HostQuery, "a SIP host", "\"sip:icscf.example.net\" or \"sip:192.0.2.9:5060;transport=udp\"";
 }
 
 struct Shown<'a, T>(&'a T);

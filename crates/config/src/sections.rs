@@ -4,6 +4,8 @@
 //! to operators and a test keeps it equal to this.
 
 use crate::content::ContentPolicy;
+use crate::access::{Emergency, Nat};
+use crate::hops::{Dns, Pool, Probe, Redirects};
 use crate::read::section;
 use crate::rules::HeaderRule;
 use crate::types::{
@@ -52,6 +54,12 @@ section! {
         header_rules: Vec<HeaderRule> = Vec::new();
         /// What may be sent in MSRP sessions, by service; the first that fits counts.
         content_policies: Vec<ContentPolicy> = Vec::new();
+        /// Looking up names of next hops.
+        dns: Dns = Dns::default();
+        /// UEs behind address translators.
+        nat: Nat = Nat::default();
+        /// Calls that must get through.
+        emergency: Emergency = Emergency::default();
     }
 }
 
@@ -261,6 +269,22 @@ section! {
         domain: String = "ims.example.net".to_owned();
         /// How long a failed next hop is left alone while another is usable.
         retry_seconds: u64 = 30, 1..=3_600;
+        /// Sets of next hops with weights, priorities and domain names.
+        pools: Vec<Pool> = Vec::new();
+        /// The pool that initial requests and registrations go to; empty: `next_hops`.
+        pool: String = String::new();
+        /// Next hops that one request is sent to, one after the other, before it fails.
+        attempts_max: u8 = 4, 1..=32;
+        /// Longest rest that a next hop may ask for by Retry-After.
+        retry_after_seconds_max: u64 = 300, 1..=3_600;
+        /// OPTIONS sent to next hops.
+        probe: Probe = Probe::default();
+        /// What becomes of redirections by the core.
+        redirects: Redirects = Redirects::Pass;
+        /// Requests above this go to a UDP next hop over TCP, if it takes connections (RFC 3261 §18.1.1); 0: never.
+        udp_bytes_max: usize = 1_300, 0..=65_507;
+        /// Sends and takes `alias`: one connection with a next hop carries requests both ways (RFC 5923).
+        connection_reuse: bool = true;
     }
 }
 

@@ -148,7 +148,7 @@ impl Value for Prefix {
     }
 }
 
-/// Where requests for the core go: an address, never a name, so that the data plane never waits for DNS.
+/// Where requests for the core go: an address, never a name; names stand in pools.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NextHop {
     /// The far end.

@@ -186,8 +186,10 @@ const CASES: &[Case] = &[
     (
         "next_hop_by_name",
         "[core]\nnext_hops = [\"sip:scscf.example.net\"]\n",
-        &["f:2:14: `core.next_hops[0]` is not a next hop (addresses only, names are not resolved): \
-           \"sip:scscf.example.net\" (for example \"sip:192.0.2.9:5060;transport=udp\")"],
+        &[
+            "f:2:14: `core.next_hops[0]` is not a next hop (addresses only: names belong into [[core.pools]]): \
+           \"sip:scscf.example.net\" (for example \"sip:192.0.2.9:5060;transport=udp\")",
+        ],
     ),
     (
         "no_next_hop",
@@ -199,6 +201,40 @@ const CASES: &[Case] = &[
         "[core]\nnext_hops = [\"sip:[::1]:5070\"]\n",
         &["f:2:14: no listener of `realm.core` speaks udp over IPv6 \
            (add one to [[realm.core.sip]], or change next hop sip:[::1]:5070;transport=udp)"],
+    ),
+    (
+        "pools_that_cannot_work",
+        "[core]\npool = \"a\"\n[[core.pools]]\nname = \"b c\"\n[[core.pools]]\nname = \"d\"\n\
+         [[core.pools.members]]\nuri = \"sip:[::1]\"\n[[core.pools]]\nname = \"d\"\n\
+         [[core.pools.members]]\nuri = \"sip:x.example;transport=tls\"\n[emergency]\npool = \"e\"\n",
+        &[
+            "f:2:8: there is no pool \"a\" (add it to [[core.pools]])",
+            "f:3:1: pool \"b c\" has no members (add [[core.pools.members]])",
+            "f:4:8: \"b c\" is not the name of a pool (1 to 32 letters, digits, `-`, `_`)",
+            "f:8:7: no listener of `realm.core` speaks udp over IPv6 \
+           (add one to [[realm.core.sip]], or change the member sip:[::1])",
+            "f:10:8: two pools are named \"d\"",
+            "f:12:7: no listener of `realm.core` speaks tls \
+           (add one to [[realm.core.sip]], or change the member sip:x.example;transport=tls)",
+            "f:14:8: there is no pool \"e\" (add it to [[core.pools]])",
+        ],
+    ),
+    (
+        "member_that_is_no_host",
+        "[[core.pools]]\nname = \"a\"\n[[core.pools.members]]\nuri = \"sip:192.0.2.300\"\n",
+        &["f:4:7: `core.pools[0].members[0].uri` is not a SIP host: \"sip:192.0.2.300\" \
+           (for example \"sip:icscf.example.net\" or \"sip:192.0.2.9:5060;transport=udp\")"],
+    ),
+    (
+        "emergency_of_nobody",
+        "[emergency]\nurns = [\"urn:nena:service\"]\nresource_priority = \"es net\"\n\
+         [[emergency.numbers]]\nnumber = \"1x0\"\nurn = \"sos\"\n",
+        &[
+            "f:2:9: \"urn:nena:service\" is not a service URN (such as urn:service:sos, RFC 5031)",
+            "f:3:21: `emergency.resource_priority` is not a token: \"es net\" (such as esnet.1)",
+            "f:5:10: \"1x0\" is not an emergency number (digits, `*`, `#`)",
+            "f:6:7: \"sos\" is not a service URN (such as urn:service:sos.police, RFC 5031)",
+        ],
     ),
     (
         "multicast_bind",
