@@ -20,7 +20,6 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.limits();
     checks.number_plan();
     checks.pools();
-    checks.emergency();
     checks.msrp();
     checks.topology();
     checks.access_points();

@@ -8,7 +8,7 @@ use wire::HostQuery;
 section! {
     /// `[[core.pools]]`: next hops that stand in for each other.
     Pool {
-        /// Its name, for `core.pool`, `emergency.pool`, logs and metrics.
+        /// Its name, for `core.pool`, logs and metrics.
         name: String = String::new();
         /// What it is made of.
         members: Vec<PoolMember> = Vec::new();
@@ -87,6 +87,8 @@ section! {
         retry_seconds: u64 = 10, 1..=3_600;
         /// An old answer that could not be renewed for so long is dropped.
         stale_seconds_max: u64 = 86_400, 0..=31_536_000;
+        /// Looks up names in Service-Route and route sets of the core too, and sends there directly; otherwise the pool passes such requests on.
+        follow_routes: bool = false;
         /// Names that are looked up, those learnt from Service-Route and Record-Route included.
         names_max: usize = 1_024, 1..=65_536;
     }

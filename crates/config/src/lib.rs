@@ -5,7 +5,6 @@
 //! ```
 //! Every fault is reported, each as `file:line:col: message (hint)`; nothing here opens a socket.
 
-mod access;
 mod check;
 mod check_rules;
 mod content;
@@ -17,7 +16,6 @@ mod sections;
 mod types;
 
 pub use content::{ContentPolicy, Sender};
-pub use access::{Emergency, EmergencyNumber, Nat, NatPing};
 pub use error::{ConfigError, Positions};
 pub use hops::{Dns, Pool, PoolMember, Probe, Redirects};
 pub use read::Key;

@@ -4,7 +4,6 @@
 //! to operators and a test keeps it equal to this.
 
 use crate::content::ContentPolicy;
-use crate::access::{Emergency, Nat};
 use crate::hops::{Dns, Pool, Probe, Redirects};
 use crate::read::section;
 use crate::rules::HeaderRule;
@@ -56,10 +55,6 @@ section! {
         content_policies: Vec<ContentPolicy> = Vec::new();
         /// Looking up names of next hops.
         dns: Dns = Dns::default();
-        /// UEs behind address translators.
-        nat: Nat = Nat::default();
-        /// Calls that must get through.
-        emergency: Emergency = Emergency::default();
     }
 }
 

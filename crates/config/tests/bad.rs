@@ -206,7 +206,7 @@ const CASES: &[Case] = &[
         "pools_that_cannot_work",
         "[core]\npool = \"a\"\n[[core.pools]]\nname = \"b c\"\n[[core.pools]]\nname = \"d\"\n\
          [[core.pools.members]]\nuri = \"sip:[::1]\"\n[[core.pools]]\nname = \"d\"\n\
-         [[core.pools.members]]\nuri = \"sip:x.example;transport=tls\"\n[emergency]\npool = \"e\"\n",
+         [[core.pools.members]]\nuri = \"sip:x.example;transport=tls\"\n",
         &[
             "f:2:8: there is no pool \"a\" (add it to [[core.pools]])",
             "f:3:1: pool \"b c\" has no members (add [[core.pools.members]])",
@@ -216,7 +216,6 @@ const CASES: &[Case] = &[
             "f:10:8: two pools are named \"d\"",
             "f:12:7: no listener of `realm.core` speaks tls \
            (add one to [[realm.core.sip]], or change the member sip:x.example;transport=tls)",
-            "f:14:8: there is no pool \"e\" (add it to [[core.pools]])",
         ],
     ),
     (
@@ -224,17 +223,6 @@ const CASES: &[Case] = &[
         "[[core.pools]]\nname = \"a\"\n[[core.pools.members]]\nuri = \"sip:192.0.2.300\"\n",
         &["f:4:7: `core.pools[0].members[0].uri` is not a SIP host: \"sip:192.0.2.300\" \
            (for example \"sip:icscf.example.net\" or \"sip:192.0.2.9:5060;transport=udp\")"],
-    ),
-    (
-        "emergency_of_nobody",
-        "[emergency]\nurns = [\"urn:nena:service\"]\nresource_priority = \"es net\"\n\
-         [[emergency.numbers]]\nnumber = \"1x0\"\nurn = \"sos\"\n",
-        &[
-            "f:2:9: \"urn:nena:service\" is not a service URN (such as urn:service:sos, RFC 5031)",
-            "f:3:21: `emergency.resource_priority` is not a token: \"es net\" (such as esnet.1)",
-            "f:5:10: \"1x0\" is not an emergency number (digits, `*`, `#`)",
-            "f:6:7: \"sos\" is not a service URN (such as urn:service:sos.police, RFC 5031)",
-        ],
     ),
     (
         "multicast_bind",

@@ -5,8 +5,10 @@ use config::Config;
 use core::time::Duration;
 use edge::Edge;
 use edge::api::{Event, Outbox, ShardContext};
+use edge::hops::health::State;
 use media::relay::{self, Limits, MsrpRelay};
 use std::sync::Arc;
+use telemetry::hops::{self, HopRow, HopState};
 use telemetry::{Bank, msrp, sip};
 use wire::{Cause, Instant, PrefixSet, Realm, StreamId};
 
@@ -40,6 +42,18 @@ impl Signalling for Edge {
     fn holdings(&self, set: &PrefixSet) -> edge::Holdings {
         Self::holdings(self, set)
     }
+    fn next_hops(&self, now: Instant) -> Vec<HopRow> {
+        let row = |status: edge::hops::HopStatus| HopRow {
+            pool: status.pool,
+            hop: format!("{}:{}", status.place.1, status.place.0),
+            state: match status.state {
+                State::Up => HopState::Up,
+                State::Resting => HopState::Resting,
+                State::Down => HopState::Down,
+            },
+        };
+        Self::next_hops(self, now).into_iter().map(row).collect()
+    }
     fn publish(&self, bank: &Bank) {
         publish_edge(self.counters(), bank);
         bank.set(&sip::HEADER_RULE_FAILURES, [self.rules().failures()]);
@@ -65,6 +79,9 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&sip::SUBSCRIPTIONS_OPENED, [c.subscriptions_opened]);
     bank.set(&sip::DIALOGS_CONFIRMED, [c.dialogs_confirmed]);
     bank.set(&sip::FAILOVERS, [c.failovers]);
+    bank.set(&hops::FAILURES, c.hop_failures);
+    bank.set(&hops::PROBES, c.probes);
+    bank.set(&hops::OVERSIZE, c.oversize);
     bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);
     bank.set(&sip::KEEPALIVES, [c.pings, c.rkeeps, c.stuns]);
     bank.set(&sip::HANDOVERS, [c.handovers]);

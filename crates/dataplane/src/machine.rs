@@ -5,6 +5,7 @@ use edge::api::{Event, Outbox, ShardContext};
 use media::relay;
 use std::sync::Arc;
 use telemetry::Bank;
+use telemetry::hops::HopRow;
 use wire::{Instant, PrefixSet, StreamId};
 
 /// The signalling machine of one shard: SIP streams and datagrams go here.
@@ -19,6 +20,10 @@ pub trait Signalling {
     fn is_registered(&self, stream: StreamId) -> bool;
     /// What the sources in `set` have here.
     fn holdings(&self, set: &PrefixSet) -> edge::Holdings;
+    /// How the next hops of the configuration do.
+    fn next_hops(&self, _now: Instant) -> Vec<HopRow> {
+        Vec::new()
+    }
     /// Writes its counters into the bank of the shard.
     fn publish(&self, bank: &Bank);
 }

@@ -11,7 +11,7 @@ use rustix::fd::OwnedFd;
 use std::io;
 use std::sync::Arc;
 use telemetry::capture::Capture;
-use wire::{PrefixSet, Realm, Transport};
+use wire::{Directory, PrefixSet, Realm, Transport};
 
 /// One message.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) enum Mail {
     RtpSessions { call_id: Option<Arc<str>>, max: usize, answer: Sender<Vec<RtpSessionView>> },
     /// Begins a capture; the answer is how many sessions it sees at once.
     Capture { capture: Arc<Capture>, seconds: u64, answer: Sender<usize> },
+    /// What names of next hops lead to.
+    NextHops(Arc<Directory>),
     /// Refuse new work.
     Drain,
     /// Close everything and end.

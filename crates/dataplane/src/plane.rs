@@ -15,7 +15,7 @@ use crate::token_key;
 use config::Config;
 use core::net::SocketAddr;
 use core::time::Duration;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use edge::api::ShardContext;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use telemetry::capture::Capture;
 use telemetry::{Telemetry, node};
-use wire::{PrefixSet, Realm, ShardId, Transport};
+use wire::{Directory, HostQuery, PrefixSet, Realm, ShardId, Transport};
 
 /// The running shards of a node.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Dataplane {
     current: Arc<Mutex<Current>>,
     /// One new blacklist at a time, so that all shards end up with the same.
     barring: Mutex<()>,
+    wishes: Receiver<HostQuery>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ struct Current {
     material: Arc<Material>,
     draining: bool,
     blacklist: Arc<PrefixSet>,
+    directory: Arc<Directory>,
 }
 
 /// What some sources have on the node.
@@ -68,6 +70,9 @@ impl Holdings {
         }
     }
 }
+
+/// Names that wait to be looked up; a shard asks again for one that found no room.
+const WISHES_MAX: usize = 1_024;
 
 /// How long a shard may take to answer: it has a turn every few milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -130,13 +135,21 @@ impl Dataplane {
         let addresses = addresses(&sockets);
         let (mailboxes, letters): (Vec<_>, Vec<_>) =
             (0..sockets.len()).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let (wish, wishes) = bounded(WISHES_MAX);
         let node = Arc::new(NodeParts {
             machines,
+            wish,
             mailboxes: Arc::new(mailboxes),
             clock: Clock::start(),
             quota: Arc::new(Quota::default()),
             telemetry: Arc::clone(&telemetry),
-            current: Arc::new(Mutex::new(Current { config, material, draining: false, blacklist })),
+            current: Arc::new(Mutex::new(Current {
+                config,
+                material,
+                draining: false,
+                blacklist,
+                directory: Arc::default(),
+            })),
             token_key,
         });
         let mut plane = Self {
@@ -146,6 +159,7 @@ impl Dataplane {
             telemetry,
             current: Arc::clone(&node.current),
             barring: Mutex::default(),
+            wishes,
         };
         for (at, (sockets, letters)) in sockets.into_iter().zip(letters).enumerate() {
             let shard = ShardId(u16::try_from(at).unwrap_or(u16::MAX));
@@ -197,6 +211,20 @@ impl Dataplane {
         drop(current);
         self.telemetry.node.row(&node::RELOADS)[0].add(1);
         Ok(later)
+    }
+
+    /// Tells every shard what the names of next hops lead to.
+    pub fn set_directory(&self, directory: &Arc<Directory>) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).directory = Arc::clone(directory);
+        for mailbox in self.mailboxes.iter() {
+            mailbox.order(Mail::NextHops(Arc::clone(directory)));
+        }
+    }
+
+    /// Names that the shards want looked up; it ends with the last shard.
+    #[must_use]
+    pub fn wishes(&self) -> Receiver<HostQuery> {
+        self.wishes.clone()
     }
 
     /// Gives a new blacklist to every shard (R10): from then on its sources are turned away, and what
@@ -265,6 +293,7 @@ impl Dataplane {
 /// What all shards of a node share.
 struct NodeParts<M> {
     machines: M,
+    wish: Sender<HostQuery>,
     mailboxes: Arc<Vec<Mailbox>>,
     clock: Clock,
     quota: Arc<Quota>,
@@ -288,6 +317,7 @@ fn supervise<M: Machines>(node: &NodeParts<M>, shard: ShardId, sockets: ShardSoc
         let run = || run_shard(node, shard, points, &sockets.datagrams, &listeners, letters, &bank);
         let ended = catch_unwind(AssertUnwindSafe(run));
         node.telemetry.close_bank(&bank);
+        node.telemetry.set_next_hops(shard.0, Vec::new());
         match ended {
             Ok(Ok(())) => return,
             Ok(Err(error)) => tracing::error!(shard = shard.0, %error, "shard failed, starting it again"),
@@ -308,7 +338,7 @@ fn run_shard<M: Machines>(
     letters: &Letters,
     bank: &Arc<telemetry::Bank>,
 ) -> io::Result<()> {
-    let Current { config, material, draining, blacklist } =
+    let Current { config, material, draining, blacklist, directory } =
         node.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let datagrams = datagrams
         .iter()
@@ -330,6 +360,10 @@ fn run_shard<M: Machines>(
         mailboxes: Arc::clone(&node.mailboxes),
         clock: node.clock,
         bank: Arc::clone(bank),
+        shard,
+        telemetry: Arc::clone(&node.telemetry),
+        wish: node.wish.clone(),
+        directory,
     };
     if draining && let Some(mailbox) = node.mailboxes.get(usize::from(shard.0)) {
         mailbox.post(Mail::Drain);

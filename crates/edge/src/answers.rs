@@ -24,7 +24,7 @@ impl Edge {
         headers::warnings_to_access(message, at, edits);
         headers::privacy_to_access(message, edits);
         match core::mem::take(&mut x.purpose) {
-            Purpose::Plain => {
+            Purpose::Plain | Purpose::Probe(_) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
                 credentials::take_keys(message, edits);
@@ -93,7 +93,11 @@ impl Edge {
 
     /// A stream with the core closed: what waits for an answer over it must not wait for a timer.
     pub(crate) fn on_core_stream_closed(&mut self, stream: &Stream, now: Instant, out: &mut Outbox) {
-        let Stream { realm, transport, peer, .. } = *stream;
+        let Stream { id, realm, transport, peer, alias, .. } = *stream;
+        if let Some(alias) = alias {
+            self.flows.forget_alias((alias, transport), id);
+            self.on_hop_lost(Hop::Stream(id), now, out);
+        }
         self.on_hop_lost(Hop::Peer { realm, transport, peer }, now, out);
     }
 }

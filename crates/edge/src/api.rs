@@ -13,7 +13,10 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use media::command::{MediaCommand, MediaNotice};
 use std::sync::Arc;
-use wire::{Cause, Fingerprint, NetAction, NetEvent, PrefixSet, Realm, ShardId, SocketId, Transport};
+use wire::{
+    Cause, Directory, Fingerprint, HostQuery, NetAction, NetEvent, PrefixSet, Realm, ShardId, SocketId,
+    Transport,
+};
 
 /// What happened outside.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub enum Event<'a> {
     Config(Arc<Config>),
     /// The certificates were replaced: what is shown under TLS, by realm.
     Certificates([Option<Fingerprint>; 2]),
+    /// What names lead to was looked up anew.
+    NextHops(Arc<Directory>),
     /// The blacklist was replaced: its sources are turned away, and what they have here ends (R10).
     Blacklist(Arc<PrefixSet>),
     /// Refuse new registrations and new initial requests from here on; serve the rest.
@@ -71,6 +76,8 @@ pub enum Action {
         /// Span of `Outbox::bytes`.
         bytes: wire::Span,
     },
+    /// Look this name up, if that is not done already; `Event::NextHops` brings what it leads to.
+    Resolve(HostQuery),
     /// Log or record this.
     Record(Record),
 }
@@ -105,6 +112,8 @@ pub enum Reason {
     Dialog,
     /// Registrations of barred sources are being ended.
     Blacklist,
+    /// A next hop of the core is probed.
+    NextHops,
 }
 
 /// Something worth a log line or a record; the shell stamps time and writes it.

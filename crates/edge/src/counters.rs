@@ -30,6 +30,12 @@ pub struct Counters {
     pub exchanges_opened: u64,
     /// Times a request went to another core next hop because the first failed.
     pub failovers: u64,
+    /// Next hops that failed: silent, unreachable, refused (503), found down by probes.
+    pub hop_failures: [u64; 4],
+    /// Probes of next hops: sent, answered, lost.
+    pub probes: [u64; 3],
+    /// Requests too long for UDP that went over TCP, and those that went over UDP after all.
+    pub oversize: [u64; 2],
     /// Registrations opened: a UE that was not bound came in.
     pub registrations_opened: u64,
     /// Registrations refreshed.
@@ -91,6 +97,9 @@ impl Default for Counters {
             retransmissions_out: [0; 2],
             exchanges_opened: 0,
             failovers: 0,
+            hop_failures: [0; 4],
+            probes: [0; 3],
+            oversize: [0; 2],
             registrations_opened: 0,
             registrations_refreshed: 0,
             registrations_ended: 0,

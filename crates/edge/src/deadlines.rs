@@ -26,6 +26,8 @@ pub enum Alarm {
     Blacklist,
     /// A subscription of our own.
     Watch(WatchId),
+    /// Probes of next hops.
+    Hops,
 }
 
 impl Alarm {
@@ -38,6 +40,7 @@ impl Alarm {
             Self::Binding(_) | Self::Keys | Self::Watch(_) => Reason::Registration,
             Self::Dialog(_) => Reason::Dialog,
             Self::Blacklist => Reason::Blacklist,
+            Self::Hops => Reason::NextHops,
         }
     }
 }

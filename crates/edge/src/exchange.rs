@@ -11,6 +11,7 @@
 //! everything (as the specification's own examples do) still get one exchange for each request.
 
 use crate::flow::Origin;
+use crate::hops::{Probe, Tried};
 use crate::in_dialog::Inside;
 use crate::mask::Owner;
 use crate::points::PointId;
@@ -56,6 +57,8 @@ pub enum Purpose {
     Inside(Box<Inside>),
     /// Our own SUBSCRIBE to the state of a registration.
     Watch(WatchId),
+    /// OPTIONS of ours to a next hop.
+    Probe(Probe),
 }
 
 /// A request and its two transactions.
@@ -92,10 +95,16 @@ pub struct Exchange {
     pub binding: Option<BindingId>,
     /// Whom its names are masked for, if the UE has no binding here.
     pub owner: Option<Owner>,
-    /// Core next hops that were tried, as bits.
-    pub tried: u32,
+    /// Core next hops that were tried.
+    pub tried: Tried,
     /// Whether another next hop may be tried.
     pub retryable: bool,
+    /// When the requester's request came: nobody waits for an answer 64·T1 later.
+    pub opened_at: Instant,
+    /// When the request went to the present target.
+    pub sent_at: Instant,
+    /// The request is too long for UDP and goes over TCP to a next hop on UDP (RFC 3261 §18.1.1).
+    pub oversize: bool,
     /// Whether the target has answered anything.
     pub answered: bool,
     /// Whether the requester has its final answer.

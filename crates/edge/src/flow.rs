@@ -4,6 +4,7 @@
 //! stream is known from its opening on; a datagram flow exists only as the place a binding points to,
 //! so that spoofed datagrams leave nothing behind.
 
+use crate::hops::Place;
 use crate::points::PointId;
 use crate::token::FlowPath;
 use core::net::SocketAddr;
@@ -83,6 +84,8 @@ pub struct Stream {
     pub security_agreed: Box<[u8]>,
     /// We asked the shell to close it: what still comes in is ignored.
     pub closing: bool,
+    /// What a peer in the core that opened it wants to be reached at over it (RFC 5923).
+    pub alias: Option<SocketAddr>,
 }
 
 /// The open streams of a shard and the flows that carry bindings.
@@ -92,17 +95,19 @@ pub struct Flows {
     /// largest number of streams at a time.
     streams: Vec<Option<Box<Stream>>>,
     registered: HashMap<FlowPath, FlowBindings, ahash::RandomState>,
+    /// Peers in the core that are reached over streams they opened: at most one for each stream.
+    aliases: HashMap<Place, StreamId, ahash::RandomState>,
 }
 
 impl Flows {
     /// No flows; `seed` keys the map, for its keys come from the network.
     #[must_use]
     pub fn new(seed: [u64; 4]) -> Self {
+        let hasher = ahash::RandomState::with_seeds(seed[0], seed[1], seed[2], seed[3]);
         Self {
             streams: Vec::new(),
-            registered: HashMap::with_hasher(ahash::RandomState::with_seeds(
-                seed[0], seed[1], seed[2], seed[3],
-            )),
+            registered: HashMap::with_hasher(hasher.clone()),
+            aliases: HashMap::with_hasher(hasher),
         }
     }
 
@@ -132,6 +137,31 @@ impl Flows {
     pub fn stream_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
         let stream = self.streams.get_mut(id.slot as usize)?.as_deref_mut()?;
         (stream.id == id).then_some(stream)
+    }
+
+    /// The stream that a peer in the core opened and wants to be reached over.
+    #[must_use]
+    pub fn alias(&self, place: Place) -> Option<StreamId> {
+        // Nearly always empty: a core that uses no `alias` costs no hashing.
+        if self.aliases.is_empty() { None } else { self.aliases.get(&place).copied() }
+    }
+
+    /// A peer in the core said `alias` on a stream it opened (RFC 5923 §6): the latest one counts.
+    pub fn set_alias(&mut self, id: StreamId, at: SocketAddr) {
+        let Some(stream) = self.stream_mut(id) else { return };
+        let transport = stream.transport;
+        let old = stream.alias.replace(at);
+        if let Some(old) = old.filter(|old| *old != at) {
+            self.forget_alias((old, transport), id);
+        }
+        self.aliases.insert((at, transport), id);
+    }
+
+    /// The stream is gone.
+    pub fn forget_alias(&mut self, place: Place, id: StreamId) {
+        if self.aliases.get(&place) == Some(&id) {
+            self.aliases.remove(&place);
+        }
     }
 
     /// Whether bytes for this flow would get anywhere: datagrams always leave.

@@ -8,6 +8,7 @@
 use crate::api::Outbox;
 use crate::exchange::{Incoming, Purpose};
 use crate::flow::Origin;
+use crate::hops::Tried;
 use crate::identify::Caller;
 use crate::proxy::Way;
 use crate::shard::Edge;
@@ -93,10 +94,11 @@ fn forward(
 ) -> Result<(), Cause> {
     let message = request.message;
     normalise(edge, message, caller, edits);
+    let draw = edge.random.next_u64();
     let binding = edge.bindings.live(caller.binding).ok_or(Cause::NotRegistered)?;
     let route = binding.profile().service_route;
-    let mut tried = 0;
-    let target = edge.target_of_route(route, &mut tried, request.now).ok_or(Cause::NoNextHop)?;
+    let mut tried = Tried::of(edge.hops.initial());
+    let target = edge.target_of_route(route, &mut tried, draw, request.now).ok_or(Cause::NoNextHop)?;
     edit(edge, message, caller, route, edits)?;
     headers::contact_to_core(message, edge.points.at(target.point), edits);
     let purpose = match request.method() {

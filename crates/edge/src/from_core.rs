@@ -16,7 +16,7 @@ use crate::shard::Edge;
 use crate::validate::{Reject, request_from_core};
 use crate::{admit, from_access, headers, in_dialog, orphan, refuse};
 use sip::{Message, Method};
-use wire::{BindingId, Cause, EditList, Instant, ShardId};
+use wire::{BindingId, Cause, EditList, Hop, Instant, ShardId};
 
 /// Handles one request; whatever stops it is counted, recorded and answered.
 pub(crate) fn request(
@@ -42,6 +42,7 @@ fn stages(
     if edge.absorb(&request, out) || edge.is_ack_of_refusal(&request) {
         return Ok(());
     }
+    note_alias(edge, &request);
     let verdict = request_from_core(message)?;
     edge.counters.soft_faults += u64::from(verdict.soft_faults);
     admit::from_core(edge, &request)?;
@@ -127,6 +128,19 @@ pub(crate) fn edit(
     credentials::take_keys(message, edits); // R17: whatever the message is
     headers::warnings_to_access(message, edge.points.at(target.point), edits);
     Ok(())
+}
+
+/// A peer that says `alias` is reached over this very stream from here on, at the port of its Via and the
+/// address it comes from: a Via could name anybody (RFC 5923 §9.3).
+fn note_alias(edge: &mut Edge, request: &Incoming<'_>) {
+    let Hop::Stream(id) = request.origin.hop else { return };
+    if edge.config.core.connection_reuse && request.via.param(b"alias").is_some() {
+        let transport = request.origin.transport;
+        let port = request.via.port.unwrap_or(wire::directory::default_port(transport));
+        let mut at = request.origin.source;
+        at.set_port(port);
+        edge.flows.set_alias(id, at);
+    }
 }
 
 /// Gives the message to the shard whose UE it is for: the core followed an old port of ours.

@@ -14,10 +14,11 @@ use crate::counters;
 use crate::dialog::{Call, Place, Way};
 use crate::exchange::{Branch, Exchange, Purpose, Target};
 use crate::headers;
+use crate::hops::Tried;
 use crate::in_dialog::first_hop;
 use crate::invite::contact_of;
 use crate::originate::OwnRequest;
-use crate::proxy::{NO_EXCHANGE, push_send};
+use crate::proxy::{NO_EXCHANGE, alias_to, push_send};
 use crate::shard::Edge;
 use sip::{HeaderId, Message, Method};
 use wire::bytes_class::push_decimal;
@@ -49,6 +50,7 @@ impl Edge {
         now: Instant,
         out: &mut Outbox,
     ) {
+        let (mut tried, draw) = (Tried::of(self.hops.initial()), self.random.next_u64());
         let Some(call) = self.calls.call(place.call) else { return };
         let Some(dialog) = call.dialog(place.dialog) else { return };
         let confirmed = dialog.confirmed && dialog.session && !dialog.ended && !dialog.leaving;
@@ -57,7 +59,7 @@ impl Edge {
         let binding = call.binding;
         let target = match side {
             Realm::Access => self.access_target(binding).ok(),
-            Realm::Core => self.target_of_route(&first_hop(&way), &mut 0, now),
+            Realm::Core => self.target_of_route(&first_hop(&way), &mut tried, draw, now),
         };
         let Some(target) = target.filter(|_| confirmed && !way.target.is_empty()) else { return };
         let call_id = match side {
@@ -105,7 +107,7 @@ impl Edge {
         let Ok(cseq) = message.cseq() else { return };
         let way = Way { target: contact.into(), routes: request.routes.clone().into() };
         let target = match x.target.realm {
-            Realm::Core => self.target_of_route(&first_hop(&way), &mut 0, now).unwrap_or(x.target),
+            Realm::Core => self.target_by_route(&first_hop(&way), now).unwrap_or(x.target),
             Realm::Access => x.target,
         };
         self.acknowledge_2xx(&request, &fields, cseq.number, target, out);
@@ -135,7 +137,8 @@ impl Edge {
         text.extend_from_slice(b"ACK ");
         headers::push_as_request_uri(&request.uri, text);
         text.extend_from_slice(b" SIP/2.0\r\n");
-        headers::push_via(self.points.at(target.point), target.transport, &branch, text);
+        let alias = alias_to(&target, &self.config);
+        headers::push_via(self.points.at(target.point), target.transport, &branch, alias, text);
         if !request.routes.is_empty() {
             for part in [&b"Route: "[..], &request.routes, b"\r\n"] {
                 text.extend_from_slice(part);

@@ -108,13 +108,23 @@ pub fn own_via(
     point: &SipPoint,
     transport: Transport,
     branch: &Branch,
+    alias: Alias,
     edits: &mut EditList,
 ) {
-    edits.insert_with(vias_at(message), |out| push_via(point, transport, branch, out));
+    edits.insert_with(vias_at(message), |out| push_via(point, transport, branch, alias, out));
+}
+
+/// Whether the far end may send its own requests back over the same connection (RFC 5923 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alias {
+    /// It may not.
+    No,
+    /// It may: `alias` stands in our Via.
+    Offered,
 }
 
 /// Appends our Via line.
-pub fn push_via(point: &SipPoint, transport: Transport, branch: &Branch, out: &mut Vec<u8>) {
+pub fn push_via(point: &SipPoint, transport: Transport, branch: &Branch, alias: Alias, out: &mut Vec<u8>) {
     for part in [
         &b"Via: SIP/2.0/"[..],
         transport.via_name().as_bytes(),
@@ -122,6 +132,7 @@ pub fn push_via(point: &SipPoint, transport: Transport, branch: &Branch, out: &m
         point.advertised.as_bytes(),
         b";branch=",
         branch.text(),
+        if alias == Alias::Offered { b";alias" } else { b"" },
         b"\r\n",
     ] {
         out.extend_from_slice(part);
@@ -202,8 +213,18 @@ pub fn own_host_port(contact: &NameAddr<'_>, pieces: &Pieces, point: &SipPoint, 
     }
 }
 
-/// Puts our address into each Contact from the core; a conference keeps its URI (R26).
+/// Puts our address into each Contact from the core; a conference keeps its URI (R26). The Contacts of
+/// a redirection are where others are reached (RFC 3261 §21.3): they stay, unless they show an address
+/// of the core.
 pub fn contact_to_access(message: Message<'_>, point: &SipPoint, edits: &mut EditList) {
+    if (300..400).contains(&message.status()) {
+        let inner = |entry: &[u8]| {
+            let address = NameAddr::read(entry, Span::new(0, entry.len()));
+            address.is_none_or(|address| shows_ip_literal(address.uri))
+        };
+        sip::edit::remove_elements(message, HeaderId::Contact, inner, edits);
+        return;
+    }
     for contact in message.name_addrs(HeaderId::Contact).flatten() {
         let focus = Pieces::of(contact.uri).is_some_and(|p| p.param(contact.uri, b"isfocus").is_some());
         if focus || contact.star || contact.params.has(b"isfocus") {

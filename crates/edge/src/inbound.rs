@@ -41,6 +41,7 @@ impl Edge {
             security_offered: false,
             security_agreed: Box::default(),
             closing: false,
+            alias: None,
         };
         let forgotten = self.flows.open(Box::new(stream));
         debug_assert!(forgotten.is_none(), "the shell reuses a slot only after StreamClosed");

@@ -19,6 +19,7 @@ mod from_core;
 mod hang_up;
 pub mod headers;
 mod held;
+pub mod hops;
 mod identify;
 pub mod in_dialog;
 mod inbound;

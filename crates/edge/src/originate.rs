@@ -4,6 +4,8 @@ use crate::api::Outbox;
 use crate::exchange::{Branch, Cancel, Exchange, Purpose, Target};
 use crate::flow::Origin;
 use crate::headers;
+use crate::hops::Tried;
+use crate::proxy::alias_to;
 use crate::shard::Edge;
 use core::time::Duration;
 use sip::Method;
@@ -68,8 +70,11 @@ impl Edge {
             fallback: None,
             binding,
             owner: None,
-            tried: 0,
+            tried: Tried::default(),
             retryable: false,
+            opened_at: now,
+            sent_at: now,
+            oversize: false,
             answered: false,
             // Nobody waits for an answer.
             finished: true,
@@ -92,7 +97,8 @@ impl Edge {
         text.push(b' ');
         headers::push_as_request_uri(&request.uri, text);
         text.extend_from_slice(b" SIP/2.0\r\n");
-        headers::push_via(self.points.at(target.point), target.transport, &x.branch, text);
+        let alias = alias_to(&target, &self.config);
+        headers::push_via(self.points.at(target.point), target.transport, &x.branch, alias, text);
         // A BYE is said in the name of the other end, one hop away from us (R31).
         text.extend_from_slice(match request.method {
             Method::Bye => b"Max-Forwards: 69\r\n",

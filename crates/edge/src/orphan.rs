@@ -85,7 +85,8 @@ pub(crate) fn request_of_ue(
     }
     let Some((binding, way)) = open_way(edge, request) else { return Ok(false) };
     let message = request.message;
-    let target = edge.target_of_route(&first_hop(&way), &mut 0, request.now).ok_or(Cause::NoNextHop)?;
+    let target = edge.target_by_route(&first_hop(&way), request.now);
+    let target = target.ok_or(Cause::NoNextHop)?;
     if !way.target.is_empty() && edge.is_own_uri(Realm::Access, message.uri()) {
         edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(&way.target, out));
     }

@@ -5,15 +5,19 @@
 //! client transaction's timers, by timer C, or when the way to the target breaks.
 
 mod cancel;
+mod failover;
+mod redirect;
 
 use crate::api::{Action, Outbox};
 use crate::deadlines::Alarm;
-use crate::exchange::{Branch, Cancel, Client, Exchange, Incoming, Purpose, Server, Target, line_around};
+use crate::exchange::{Branch, Cancel, Client, Exchange, Incoming, Purpose, Server, Target};
 use crate::flow::{Origin, flow_of};
+use crate::headers::Alias;
+use crate::hops::{Place, Tried};
 use crate::mask::Owner;
 use crate::shard::Edge;
 use crate::{counters, headers, reply};
-use core::net::SocketAddr;
+use config::Config;
 use core::time::Duration;
 use sip::transaction::Effects;
 use sip::{Message, Method};
@@ -30,8 +34,8 @@ pub(crate) struct Way {
     pub binding: Option<BindingId>,
     /// Its owner, if the UE has no binding here any more.
     pub owner: Option<Owner>,
-    /// Core next hops that are used up, as bits; `None` if no other hop may be tried.
-    pub tried: Option<u32>,
+    /// Core next hops that are used up; `None` if no other hop may be tried.
+    pub tried: Option<Tried>,
 }
 
 /// The largest datagram: 65,535 less the headers of IP and UDP.
@@ -59,7 +63,8 @@ impl Edge {
         x.purpose = way.purpose;
         x.branch = Branch::new(id, &mut self.random);
         let at = self.points.at(x.target.point);
-        headers::own_via(message, at, x.target.transport, &x.branch, edits);
+        let alias = alias_to(&x.target, &self.config);
+        headers::own_via(message, at, x.target.transport, &x.branch, alias, edits);
         self.hide(message, x.target.realm, x.target.point, &|| self.owner_of_exchange(&x), edits);
         sip::edit::fit_content_length(message, edits);
         let start = out.bytes.len();
@@ -69,7 +74,9 @@ impl Edge {
             Err(cause) => Some(cause),
             Ok(()) => {
                 let len = out.bytes.len() - start;
-                let too_long = !x.target.transport.is_reliable() && len > DATAGRAM_BYTES_MAX;
+                let too_long = !x.target.transport.is_reliable()
+                    && len > DATAGRAM_BYTES_MAX
+                    && self.over_tcp(&x.target, len, now).is_none();
                 too_long.then_some(Cause::BodyTooLong)
             }
         };
@@ -79,10 +86,14 @@ impl Edge {
             self.exchanges.free(x);
             return Err(cause);
         }
-        let span = Span::new(start, out.bytes.len());
+        let mut span = Span::new(start, out.bytes.len());
         // A stream to a UE never needs the request again, unless to cancel or acknowledge it.
         if x.retryable || !x.target.transport.is_reliable() || x.method == Method::Invite {
             x.request.extend_from_slice(span.of(&out.bytes));
+        }
+        if let Some(target) = self.over_tcp(&x.target, x.request.len(), now) {
+            x.oversize = true;
+            span = self.readdress(&mut x, target, out).unwrap_or(span);
         }
         self.launch(&mut x, span, now, out);
         if let Purpose::Invite(call) = &x.purpose
@@ -118,8 +129,11 @@ impl Edge {
             fallback: reply::fallback_hop(origin, &request.via),
             binding: way.binding,
             owner: way.owner,
-            tried: way.tried.unwrap_or_default(),
+            tried: way.tried.clone().unwrap_or_default(),
             retryable: way.tried.is_some(),
+            opened_at: request.now,
+            sent_at: request.now,
+            oversize: false,
             answered: false,
             finished: false,
             refused: false,
@@ -150,14 +164,17 @@ impl Edge {
         if x.method == Method::Invite {
             x.ring_until = Some(now + self.config.timers.c());
         }
-        let others = self.pool.others(x.tried);
-        x.next_hop_by = (x.retryable && others > 0).then(|| now + patience(timers.t1_64(), others));
+        let others = if x.retryable { self.hops.others(&x.tried, now) } else { 0 };
+        let left = timers.t1_64().saturating_sub(now.since(x.opened_at));
+        x.next_hop_by = (others > 0).then(|| now + patience(left, others));
+        x.sent_at = now;
         if let Hop::Stream(id) = x.target.hop
             && let Some(stream) = self.flows.stream_mut(id)
         {
             stream.awaiting.push(x.id);
         }
         self.counters.requests_out[counters::index(x.target.realm)][x.method as usize] += 1;
+        self.counters.oversize[0] += u64::from(x.oversize);
         push_send(x.target.hop, span, out);
     }
 
@@ -237,10 +254,12 @@ impl Edge {
         let status = message.status();
         let Some(client) = &mut x.client else { return };
         let effects = client.on_response(status, now);
+        if x.target.realm == Realm::Core {
+            self.hops.heard(place_of(x), now);
+        }
         if !x.answered {
             x.answered = true;
             x.next_hop_by = None;
-            self.pool.works(x.target.peer, x.target.transport);
         }
         if effects.contains(Effects::ACK) {
             self.acknowledge(x, message, out);
@@ -257,6 +276,13 @@ impl Edge {
             }
             return self.watch_answered(id, message, now);
         }
+        if let Purpose::Probe(probe) = x.purpose {
+            if status >= 200 {
+                x.next_hop_by = None;
+                self.probe_answered(probe, message, now);
+            }
+            return;
+        }
         match status {
             100 => {}
             101..200 => {
@@ -265,8 +291,8 @@ impl Edge {
                 }
                 self.relay(x, message, now, out);
             }
-            // RFC 3263 §4.3: 503 means try the next one.
-            503 if x.target.realm == Realm::Core && self.try_next_hop(x, now, out) => {}
+            503 => self.on_refusal(x, message, now, out),
+            300..400 if x.target.realm == Realm::Core => self.on_redirect(x, message, now, out),
             _ => self.relay(x, message, now, out),
         }
         if matches!(x.cancel, Cancel::Wanted) && status < 200 {
@@ -361,53 +387,13 @@ impl Edge {
     /// the request was never sent, or (0) all is over.
     fn conclude(&mut self, purpose: Purpose, status: u16, now: Instant, out: &mut Outbox) {
         match purpose {
-            Purpose::Plain => {}
             Purpose::Watch(id) => self.watch_failed(id, now),
+            Purpose::Plain | Purpose::Probe(_) => {}
             Purpose::Register(_) => self.abandon(purpose),
             Purpose::Invite(call) => self.invite_over(call, status, now, out),
             Purpose::Subscribe(call) => self.subscribe_over(call, status, now, out),
             Purpose::Inside(inside) => self.inside_over(&inside, status, now, out),
         }
-    }
-
-    /// The exchange failed on the far side: answers with `cause`, unless another next hop can be tried.
-    fn fail(&mut self, x: &mut Exchange, cause: Cause, now: Instant, out: &mut Outbox) {
-        if x.finished || self.try_next_hop(x, now, out) {
-            return;
-        }
-        x.client = None;
-        let origin = x.requester;
-        self.note_reject(cause, &origin, x.echo.call_id(), out);
-        let warning = self.warning(cause.into(), &origin);
-        self.answer(x, cause.status().unwrap_or(500), &warning, now, out);
-    }
-
-    /// Sends the request to the next usable hop of the core pool, on a new branch.
-    fn try_next_hop(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) -> bool {
-        if !x.retryable || x.finished || !matches!(x.cancel, Cancel::No) {
-            return false;
-        }
-        self.pool.failed(x.target.peer, x.target.transport, now);
-        let Some(target) = self.next_core_target(&mut x.tried, now) else {
-            return false;
-        };
-        let old = memchr::memmem::find(&x.request, x.branch.text());
-        let Some(line) = old.map(|at| line_around(&x.request, at)) else {
-            return false;
-        };
-        x.branch = Branch::new(x.id, &mut self.random);
-        let start = out.bytes.len();
-        out.bytes.extend_from_slice(&x.request[..line.start as usize]);
-        headers::push_via(self.points.at(target.point), target.transport, &x.branch, &mut out.bytes);
-        out.bytes.extend_from_slice(&x.request[line.end as usize..]);
-        let span = Span::new(start, out.bytes.len());
-        x.request.clear();
-        x.request.extend_from_slice(span.of(&out.bytes));
-        x.target = target;
-        x.answered = false;
-        self.counters.failovers += 1;
-        self.launch(x, span, now, out);
-        true
     }
 
     /// Wakes the machines of an exchange.
@@ -417,7 +403,7 @@ impl Edge {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(x.next_hop_by) {
             x.next_hop_by = None;
-            self.try_next_hop(&mut x, now, out);
+            self.on_silence(&mut x, now, out);
         }
         if due(x.ring_until) {
             x.ring_until = None;
@@ -440,6 +426,7 @@ impl Edge {
         if x.answered {
             self.begin_cancel(x, now, out);
         } else {
+            self.note_silence(x, now);
             self.fail(x, Cause::NextHopTimeout, now, out);
         }
     }
@@ -455,13 +442,13 @@ impl Edge {
             x.client = None;
         }
         if effects.contains(Effects::TIMED_OUT) {
-            self.pool.failed(x.target.peer, x.target.transport, now);
+            self.note_silence(x, now);
             // The requester has given up by itself when both its timers and ours ran for 64·T1.
             x.retryable = false;
             self.fail(x, Cause::NextHopTimeout, now, out);
         }
         if effects.contains(Effects::FAILED) {
-            self.fail(x, Cause::NextHopFailed, now, out);
+            self.on_unsendable(x, now, out);
         }
     }
 
@@ -494,31 +481,6 @@ impl Edge {
         x.refused || matches!(x.purpose, Purpose::Invite(call) if self.calls.call(call).is_none())
     }
 
-    /// A core peer cannot be reached: what waits for it goes elsewhere, or fails.
-    pub(crate) fn on_unreachable(
-        &mut self,
-        realm: Realm,
-        transport: Transport,
-        peer: SocketAddr,
-        now: Instant,
-        out: &mut Outbox,
-    ) {
-        self.pool.failed(peer, transport, now);
-        self.on_hop_lost(Hop::Peer { realm, transport, peer }, now, out);
-    }
-
-    /// Nothing comes back over this hop: what waits for an answer goes elsewhere, or fails.
-    ///
-    /// Walks all exchanges; streams with the core are few and do not often close while in use.
-    pub(crate) fn on_hop_lost(&mut self, hop: Hop, now: Instant, out: &mut Outbox) {
-        for id in self.exchanges.ids_where(|x| !x.finished && x.client.is_some() && x.target.hop == hop) {
-            let Some(mut x) = self.exchanges.lift(id) else { continue };
-            let effects = x.client.as_mut().map_or(Effects::NONE, |c| c.on_transport_error(now));
-            self.on_client_effects(&mut x, effects, now, out);
-            self.settle(x, now, out);
-        }
-    }
-
     /// A UE's stream is gone: what waits for its answer fails at once (R7).
     pub(crate) fn on_flow_gone(&mut self, awaiting: &[ExchangeId], now: Instant, out: &mut Outbox) {
         for id in awaiting {
@@ -541,7 +503,10 @@ impl Edge {
         out: &mut Outbox,
     ) -> Result<(), Cause> {
         let branch = Branch::new(NO_EXCHANGE, &mut self.random);
-        headers::own_via(request.message, self.points.at(target.point), target.transport, &branch, edits);
+        let len = request.message.bytes().len();
+        let target = self.over_tcp(&target, len, request.now).unwrap_or(target);
+        let (at, alias) = (self.points.at(target.point), alias_to(&target, &self.config));
+        headers::own_via(request.message, at, target.transport, &branch, alias, edits);
         self.hide(request.message, target.realm, target.point, &|| self.owner_of(binding), edits);
         sip::edit::fit_content_length(request.message, edits);
         let start = out.bytes.len();
@@ -571,10 +536,23 @@ impl Edge {
     }
 }
 
-/// How long one of several next hops may stay silent: an equal share of the whole, so that the last
+/// How long one of several next hops may stay silent: an equal share of what is left, so that the last
 /// one still answers before the requester gives up, and never so short that a slow one counts as dead.
-fn patience(whole: Duration, others: u32) -> Duration {
-    (whole / (others + 1)).clamp(PATIENCE_MIN, PATIENCE_MAX)
+fn patience(left: Duration, others: u32) -> Duration {
+    (left / (others + 1)).clamp(PATIENCE_MIN, PATIENCE_MAX)
+}
+
+/// The next hop that an exchange went to, as the pools know it.
+fn place_of(x: &Exchange) -> Place {
+    let transport = if x.oversize { Transport::Udp } else { x.target.transport };
+    (x.target.peer, transport)
+}
+
+/// Whether the target may send its requests back over the connection that it gets ours over.
+pub(crate) fn alias_to(target: &Target, config: &Config) -> Alias {
+    let offered =
+        target.realm == Realm::Core && target.transport.is_reliable() && config.core.connection_reuse;
+    if offered { Alias::Offered } else { Alias::No }
 }
 
 /// Names no exchange: nothing ever answers an ACK.

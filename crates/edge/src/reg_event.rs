@@ -18,6 +18,7 @@ use crate::deadlines::Alarm;
 use crate::dialog::Way;
 use crate::exchange::{Incoming, Purpose};
 use crate::headers;
+use crate::hops::Tried;
 use crate::identify::identities;
 use crate::in_dialog::first_hop;
 use crate::invite::{NAMES_BYTES_MAX, contact_of};
@@ -144,13 +145,13 @@ impl Edge {
 
     /// Sends the SUBSCRIBE, the first or the next.
     fn subscribe(&mut self, id: WatchId, seconds: u32, now: Instant, out: &mut Outbox) {
-        let mut tried = 0;
+        let mut tried = Tried::of(self.hops.initial());
         let Some(watch) = self.watches.slots.find_mut(id) else { return };
         watch.cseq = watch.cseq.saturating_add(1);
         let (cseq, way) = (watch.cseq, watch.way.clone());
         let target = match way.target.is_empty() {
             true => self.next_core_target(&mut tried, now),
-            false => self.target_of_route(&first_hop(&way), &mut tried, now),
+            false => self.target_by_route(&first_hop(&way), now),
         };
         let (Some(target), Some(watch)) = (target, self.watches.slots.find(id)) else {
             return self.watch_failed(id, now);

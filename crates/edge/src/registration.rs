@@ -18,6 +18,7 @@ use crate::bindings::Profile;
 use crate::deadlines::Alarm;
 use crate::exchange::{Incoming, Purpose};
 use crate::flow::Origin;
+use crate::hops::Tried;
 use crate::proxy::Way;
 use crate::route::CONTACT_PARAM;
 use crate::shard::Edge;
@@ -75,7 +76,7 @@ pub(crate) fn request(
 ) -> Result<(), Cause> {
     let origin = request.origin;
     let flow = origin.flow().ok_or(Cause::Internal)?;
-    let mut tried = 0;
+    let mut tried = Tried::of(edge.hops.initial());
     let target = edge.next_core_target(&mut tried, request.now).ok_or(Cause::NoNextHop)?;
     let registering = claim_all(edge, request, flow)?;
     let at = edge.points.at(target.point);

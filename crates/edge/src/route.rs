@@ -1,76 +1,13 @@
-//! Where a request goes: the core pool with its health, and the way from a token to a UE.
+//! Where a request goes: the way to the core, and the way from a token to a UE.
 
 use crate::address::{Pieces, identity_key};
 use crate::exchange::Target;
+use crate::hops::{Place, Tried, host_of_route};
 use crate::shard::Edge;
-use crate::token::{FlowToken, Token, TokenRoom};
+use crate::token::{FlowPath, FlowToken, Token, TokenRoom};
 use core::net::SocketAddr;
-use core::time::Duration;
 use sip::{HeaderId, Message, NameAddr};
-use wire::{BindingId, Cause, Instant, Realm, ShardId, Span, Transport};
-
-/// The core next hops, best first, and which of them failed lately.
-#[derive(Debug)]
-pub(crate) struct CorePool {
-    hops: Vec<(config::NextHop, Instant)>,
-    retry: Duration,
-}
-
-/// `tried` is a set of bits.
-const HOPS_MAX: usize = 32;
-
-impl CorePool {
-    /// From the configuration; all of them count as usable.
-    #[must_use]
-    pub(crate) fn new(core: &config::Core) -> Self {
-        let hops = core.next_hops.iter().take(HOPS_MAX);
-        Self {
-            hops: hops.map(|hop| (*hop, Instant::ZERO)).collect(),
-            retry: Duration::from_secs(core.retry_seconds),
-        }
-    }
-
-    /// Takes the best hop that was not tried: the first that did not fail lately, else the first.
-    pub(crate) fn choose(&self, tried: &mut u32, now: Instant) -> Option<config::NextHop> {
-        let untried = || self.hops.iter().enumerate().filter(|(at, _)| *tried >> at & 1 == 0);
-        let (at, (hop, _)) = untried().find(|(_, (_, until))| *until <= now).or_else(|| untried().next())?;
-        let hop = *hop;
-        *tried |= 1 << at;
-        Some(hop)
-    }
-
-    /// How the hop with this address is reached, if there is one.
-    #[must_use]
-    pub(crate) fn transport_of(&self, peer: SocketAddr) -> Option<Transport> {
-        let hop = self.hops.iter().find(|(hop, _)| hop.address == peer);
-        hop.map(|(hop, _)| hop.transport)
-    }
-
-    /// How many are left to try.
-    #[must_use]
-    pub(crate) fn others(&self, tried: u32) -> u32 {
-        (self.hops.len() as u32).saturating_sub(tried.count_ones())
-    }
-
-    /// This hop did not answer or cannot be reached: others go first for a while.
-    pub(crate) fn failed(&mut self, peer: SocketAddr, transport: Transport, now: Instant) {
-        let until = now + self.retry;
-        self.mark(peer, transport, until);
-    }
-
-    /// This hop answers.
-    pub(crate) fn works(&mut self, peer: SocketAddr, transport: Transport) {
-        self.mark(peer, transport, Instant::ZERO);
-    }
-
-    fn mark(&mut self, peer: SocketAddr, transport: Transport, until: Instant) {
-        for (hop, failed_until) in &mut self.hops {
-            if hop.address == peer && hop.transport == transport {
-                *failed_until = until;
-            }
-        }
-    }
-}
+use wire::{BindingId, Cause, Hop, Instant, Realm, ShardId, Transport};
 
 /// Where a request from the core belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,18 +23,27 @@ pub(crate) const CONTACT_PARAM: &[u8] = b"gw";
 
 impl Edge {
     /// The next core hop for a request that has used up those in `tried`.
-    pub(crate) fn next_core_target(&self, tried: &mut u32, now: Instant) -> Option<Target> {
-        loop {
-            let hop = self.pool.choose(tried, now)?;
-            if let Some(target) = self.core_target(hop.transport, hop.address) {
-                return Some(target);
-            }
-        }
+    pub(crate) fn next_core_target(&mut self, tried: &mut Tried, now: Instant) -> Option<Target> {
+        let draw = self.random.next_u64();
+        self.pick(tried, draw, now)
+    }
+
+    fn pick(&self, tried: &mut Tried, draw: u64, now: Instant) -> Option<Target> {
+        let way = |(peer, transport): Place| self.points.way_to(Realm::Core, transport, peer).is_some();
+        let (peer, transport) = self.hops.choose(tried, draw, now, way)?;
+        self.core_target(transport, peer)
     }
 
     /// A target in the core; `None` without a socket of that family and transport.
+    ///
+    /// A peer that opened a connection to us and said `alias` is reached over it (RFC 5923 §5).
     pub(crate) fn core_target(&self, transport: Transport, peer: SocketAddr) -> Option<Target> {
         let (hop, point) = self.points.way_to(Realm::Core, transport, peer)?;
+        let alias = || {
+            let stream = self.flows.alias((peer, transport)).filter(|_| self.config.core.connection_reuse)?;
+            self.flows.is_open(FlowPath::Stream(stream)).then_some(Hop::Stream(stream))
+        };
+        let hop = if transport.is_reliable() { alias().unwrap_or(hop) } else { hop };
         Some(Target { realm: Realm::Core, transport, hop, peer, point })
     }
 
@@ -106,18 +52,41 @@ impl Edge {
         Pieces::of(uri).is_some_and(|pieces| self.points.is_ours(realm, &uri[pieces.host_port]))
     }
 
-    /// Where an initial request of a UE goes first: to the address its Service-Route begins with, if
-    /// that is an address, else to the pool. Names are the pool's to resolve: the edge never waits for DNS.
+    /// Where a request goes whose route begins with `route`: to that address, or to a place its name
+    /// leads to; else to the pool of `tried`. The edge never waits for DNS: a name that is not known (yet)
+    /// counts as none. `draw` is 64 random bits.
     ///
-    /// An address that names no transport is reached as the pool reaches it, if it is one of its hops:
-    /// RFC 3263 §4.1 would say UDP, but a core that is configured to be spoken to over TCP means it.
-    pub(crate) fn target_of_route(&self, route: &[u8], tried: &mut u32, now: Instant) -> Option<Target> {
-        address_of_route(route)
-            .and_then(|(transport, peer)| {
-                let transport = transport.or_else(|| self.pool.transport_of(peer));
-                self.core_target(transport.unwrap_or(Transport::Udp), peer)
-            })
-            .or_else(|| self.next_core_target(tried, now))
+    /// An address that names no transport is reached as the pools reach it, if it is one of their hops:
+    /// RFC 3263 §4.1 would say UDP, but a core that is configured to be spoken to over TCP means it. One
+    /// that is known to fail is left out while the pool has something better.
+    pub(crate) fn target_of_route(
+        &self,
+        route: &[u8],
+        tried: &mut Tried,
+        draw: u64,
+        now: Instant,
+    ) -> Option<Target> {
+        let Some(query) = host_of_route(route) else {
+            return self.pick(tried, draw, now);
+        };
+        if let Some((peer, transport)) = query.literal() {
+            let known = self.hops.transport_of(peer).filter(|_| query.transport().is_none());
+            let place = (peer, known.unwrap_or(transport));
+            let sound = self.hops.is_ready(place, now) || self.hops.others(tried, now) == 0;
+            if let Some(target) = self.core_target(place.1, peer).filter(|_| sound) {
+                self.hops.goes_to(tried, place);
+                return Some(target);
+            }
+        } else if let Some(pool) = self.hops.pool_of(&query) {
+            tried.prefer(pool);
+        }
+        self.pick(tried, draw, now)
+    }
+
+    /// The same for a request that goes one way or fails.
+    pub(crate) fn target_by_route(&mut self, route: &[u8], now: Instant) -> Option<Target> {
+        let (mut tried, draw) = (Tried::of(self.hops.initial()), self.random.next_u64());
+        self.target_of_route(route, &mut tried, draw, now)
     }
 
     /// The way to a UE over the flow of its binding.
@@ -179,72 +148,5 @@ impl Edge {
             Some(binding) => Ok(Destination::Binding(binding.id)),
             None => Err(Cause::FlowGone),
         }
-    }
-}
-
-/// The address a route value begins with, if it is one and not a name.
-fn address_of_route(route: &[u8]) -> Option<(Option<Transport>, SocketAddr)> {
-    let end = memchr::memchr(b'>', route).map_or(route.len(), |at| at + 1);
-    let first = NameAddr::read(route, Span::new(0, end))?;
-    let pieces = Pieces::of(first.uri)?;
-    let transport = match pieces.param(first.uri, b"transport") {
-        Some(t) if t.eq_ignore_ascii_case(b"tcp") => Some(Transport::Tcp),
-        Some(t) if t.eq_ignore_ascii_case(b"tls") => Some(Transport::Tls),
-        Some(_) => Some(Transport::Udp),
-        None => None,
-    };
-    let host = core::str::from_utf8(&first.uri[pieces.host_port]).ok()?;
-    let port = if transport == Some(Transport::Tls) { 5061 } else { 5060 };
-    let with_port = || {
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        bare.parse().ok().map(|ip| SocketAddr::new(ip, port))
-    };
-    let peer = host.parse().ok().or_else(with_port)?;
-    Some((transport, peer))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_that_begins_with_an_address_is_followed_a_name_is_not() {
-        for (route, expected) in [
-            ("<sip:orig@192.0.2.1:5070;lr>, <sip:x;lr>", Some("- 192.0.2.1:5070")),
-            ("<sip:orig@192.0.2.1;transport=tcp;lr>", Some("tcp 192.0.2.1:5060")),
-            ("<sip:[2001:db8::1];lr;transport=TLS>", Some("tls [2001:db8::1]:5061")),
-            ("<sip:orig@cmcc.rcs.com;lr;Dpt=75e4_4858e246;ca=5>", None),
-            ("", None),
-        ] {
-            let got = address_of_route(route.as_bytes()).map(|(t, a)| {
-                let transport = t.map_or("-", Transport::label);
-                format!("{transport} {a}")
-            });
-            assert_eq!(got.as_deref(), expected, "{route}");
-        }
-    }
-
-    #[test]
-    fn the_pool_prefers_the_order_of_the_file_and_then_whoever_works() {
-        let hop = |port| config::NextHop {
-            address: SocketAddr::from(([192, 0, 2, 1], port)),
-            transport: Transport::Udp,
-        };
-        let core =
-            config::Core { next_hops: vec![hop(1), hop(2)], retry_seconds: 30, ..config::Core::default() };
-        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
-        let mut pool = CorePool::new(&core);
-        let first = |pool: &CorePool, now| pool.choose(&mut 0, now).map(|h| h.address.port());
-        assert_eq!(first(&pool, at(1)), Some(1));
-        pool.failed(hop(1).address, Transport::Udp, at(1));
-        assert_eq!(first(&pool, at(2)), Some(2));
-        assert_eq!(first(&pool, at(31)), Some(1));
-        pool.failed(hop(1).address, Transport::Udp, at(31));
-        pool.works(hop(1).address, Transport::Udp);
-        assert_eq!(first(&pool, at(32)), Some(1));
-        let mut tried = 0;
-        assert!(pool.choose(&mut tried, at(40)).is_some() && pool.choose(&mut tried, at(40)).is_some());
-        assert_eq!((pool.choose(&mut tried, at(40)), pool.others(tried)), (None, 0));
     }
 }

@@ -9,6 +9,7 @@ use crate::deadlines::{Alarm, Deadlines};
 use crate::dialog::Calls;
 use crate::exchange::Exchanges;
 use crate::flow::Flows;
+use crate::hops::{HopStatus, Hops};
 use crate::keys::Keyring;
 use crate::mask::MaskKey;
 use crate::negotiation::MediaIds;
@@ -16,7 +17,6 @@ use crate::number::NumberPlan;
 use crate::points::Points;
 use crate::reg_event::Watches;
 use crate::reply::Echo;
-use crate::route::CorePool;
 use crate::rtp_ports::RtpPorts;
 use crate::rules::{Rejection, Rules};
 use crate::token::TokenKeys;
@@ -57,7 +57,7 @@ pub struct Edge {
     pub(crate) watches: Watches,
     pub(crate) media_ids: MediaIds,
     pub(crate) rtp_ports: RtpPorts,
-    pub(crate) pool: CorePool,
+    pub(crate) hops: Hops,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Counters,
     /// Bytes of incomplete messages, all streams together.
@@ -108,7 +108,7 @@ impl Edge {
         let first_generation = random.next_u64() as u32;
         let rest = Duration::from_secs(config.media.port_rest_seconds);
         let rtp_ports = RtpPorts::new(&context.rtp, rest, &mut random);
-        Self {
+        let mut edge = Self {
             derived: Derived::new(&config),
             node: node_number(&config.node.name),
             epoch: first_generation,
@@ -126,7 +126,7 @@ impl Edge {
             watches: Watches::new(config.registrar.bindings_max, watch_seed),
             media_ids: MediaIds::new(media_sessions_max(&config), first_generation),
             rtp_ports,
-            pool: CorePool::new(&config.core),
+            hops: Hops::new(&config, [secret, 0, 1, 2]),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
             pending_bytes: 0,
@@ -137,7 +137,9 @@ impl Edge {
             scratch: Scratch::default(),
             config,
             context,
-        }
+        };
+        edge.arm_hops();
+        edge
     }
 
     /// Takes in one event; what is to be done about it is appended to `out`.
@@ -149,6 +151,10 @@ impl Edge {
             }
             Event::Media(notice) => self.on_media(&notice, now, out),
             Event::Config(config) => self.configure(config),
+            Event::NextHops(directory) => {
+                self.hops.resolved(directory, &self.config);
+                self.arm_hops();
+            }
             Event::Certificates(shown) => self.on_certificates(shown),
             Event::Blacklist(set) => self.on_blacklist(set, now),
             Event::Drain => self.draining = true,
@@ -183,13 +189,14 @@ impl Edge {
         self.derived = Derived::new(&config);
         self.hiding = Hiding::new(&config, &self.context.sip);
         self.rules.replace(&config);
-        self.pool = CorePool::new(&config.core);
+        self.hops.configure(&config);
         self.bindings.set_count_max(config.registrar.bindings_max);
         self.watches.set_count_max(config.registrar.bindings_max);
         self.exchanges.set_count_max(config.limits.transactions_max);
         self.calls.set_count_max(config.limits.dialogs_max);
         self.media_ids.set_count_max(media_sessions_max(&config));
         self.config = config;
+        self.arm_hops();
     }
 
     /// Whether a binding was registered over `stream`: the shell keeps such a connection longer.
@@ -218,8 +225,15 @@ impl Edge {
                 Alarm::Dialog(id) => self.on_call_deadline(id, now, out),
                 Alarm::Watch(id) => self.on_watch_deadline(id, now, out),
                 Alarm::Blacklist => self.on_blacklist_deadline(now, out),
+                Alarm::Hops => self.on_hops_deadline(now, out),
             }
         }
+    }
+
+    /// How the next hops of the file do.
+    #[must_use]
+    pub fn next_hops(&self, now: Instant) -> Vec<HopStatus> {
+        self.hops.status(now)
     }
 
     /// What was counted since the start.

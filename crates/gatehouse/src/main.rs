@@ -6,6 +6,7 @@ mod captures;
 mod check;
 mod ctl;
 mod demo;
+mod next_hops;
 mod notify;
 mod serve;
 

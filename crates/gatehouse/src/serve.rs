@@ -2,9 +2,10 @@
 
 use crate::blacklist;
 use crate::check::{load, report};
+use crate::next_hops;
 use crate::notify::notify;
 use config::{Config, LogFormat, LogLevel, Positions};
-use control::{Admin, Captures, NodeState, State};
+use control::{Admin, Captures, Names, NodeState, State};
 use core::time::Duration;
 use dataplane::{Dataplane, Gatehouse};
 use std::io;
@@ -57,6 +58,8 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
         None => e.to_string(),
     })?);
     crate::captures::attach(&captures, &plane);
+    let names =
+        next_hops::attach(&config, &telemetry, &plane).map_err(|e| format!("cannot look up names: {e}"))?;
     blacklist::attach(&blacklist, &plane).map_err(|e| format!("cannot watch the blacklist: {e}"))?;
     for a in plane.addresses() {
         let (shard, realm) = (a.shard.0, a.realm.label());
@@ -69,13 +72,13 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
 
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    let watched = Watched { path, plane: &plane, telemetry: &telemetry, state: &state };
+    let watched = Watched { path, plane: &plane, names: &names, telemetry: &telemetry, state: &state };
     let ended = runtime.block_on(watched.watch(config));
     notify("STOPPING=1");
     state.set(State::Stopping);
     // First those who ask the data plane, so that it is ours alone.
     blacklist.detach();
-    drop(admin);
+    drop((admin, names));
     plane.stop();
     match Arc::into_inner(plane) {
         Some(plane) => plane.join(),
@@ -88,6 +91,7 @@ fn run(path: &Path, config: Config, positions: &Positions) -> Result<(), String>
 struct Watched<'a> {
     path: &'a Path,
     plane: &'a Dataplane,
+    names: &'a Names,
     telemetry: &'a Telemetry,
     state: &'a NodeState,
 }
@@ -141,6 +145,7 @@ impl Watched<'_> {
                 return old;
             }
         }
+        self.names.configure(Arc::clone(&new));
         new
     }
 

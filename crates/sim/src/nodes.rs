@@ -140,7 +140,7 @@ impl EdgeNode {
                 edge::Action::Media(command) => self.commands.push_back(command),
                 edge::Action::Record(record) => self.records.push(record),
                 // One shard: a hand-over leads nowhere. The network has no idle timer.
-                edge::Action::Handover { .. } | edge::Action::HoldOpen { .. } => {}
+                edge::Action::Handover { .. } | edge::Action::HoldOpen { .. } | edge::Action::Resolve(_) => {}
             }
         }
         self.edge_out.clear();

@@ -2,7 +2,8 @@
 
 use crate::bank::Bank;
 use crate::family::{Family, Kind};
-use crate::{FAMILIES, node, sip};
+use crate::hops::{Board, HopRow};
+use crate::{FAMILIES, hops, node, sip};
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Telemetry {
     /// Written by the control threads, which are few and slow.
     pub node: Arc<Bank>,
+    board: Mutex<Board>,
     inner: Mutex<Inner>,
     series: Vec<Series>,
     recorder: PrometheusRecorder,
@@ -61,7 +63,7 @@ impl Default for Telemetry {
             carried: vec![0; series.len()],
             carried_rules: BTreeMap::new(),
         };
-        Self { node, inner: Mutex::new(inner), series, recorder, handle }
+        Self { node, board: Mutex::default(), inner: Mutex::new(inner), series, recorder, handle }
     }
 }
 
@@ -115,7 +117,14 @@ impl Telemetry {
             self.recorder.register_counter(&key, &METADATA).absolute(total);
         }
         self.handle.run_upkeep();
-        self.handle.render()
+        let mut text = self.handle.render();
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).render(&mut text);
+        text
+    }
+
+    /// How a shard sees the next hops; none once it ended.
+    pub fn set_next_hops(&self, shard: u16, rows: Vec<HopRow>) {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).set(shard, rows);
     }
 
     /// The sum of one series, as it would be rendered.
@@ -200,6 +209,12 @@ pub fn document() -> String {
         "| `{}` | counter | `rule`: names of `[[header_rules]]` | {} |\n",
         sip::HEADER_RULE_MATCHES,
         sip::HEADER_RULE_HELP
+    ));
+    let states = hops::HOP_STATES.join(", ");
+    text.push_str(&format!(
+        "| `{}` | gauge | `pool`, `hop`: from the configuration and its DNS; `state`: {states} | {} |\n",
+        hops::HOPS,
+        hops::HOPS_HELP
     ));
     text
 }

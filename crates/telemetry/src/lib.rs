@@ -13,6 +13,7 @@ pub mod capture;
 pub mod export;
 pub mod family;
 pub mod flow;
+pub mod hops;
 pub mod limit;
 pub mod logs;
 pub mod msrp;
@@ -26,4 +27,4 @@ pub use family::{Family, Kind, Label};
 
 /// Every family, in the order of the banks.
 pub static FAMILIES: &[&[&Family]] =
-    &[sip::FAMILIES, msrp::FAMILIES, rtp::FAMILIES, flow::FAMILIES, node::FAMILIES];
+    &[sip::FAMILIES, msrp::FAMILIES, rtp::FAMILIES, flow::FAMILIES, hops::FAMILIES, node::FAMILIES];

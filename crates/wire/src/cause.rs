@@ -189,6 +189,11 @@ causes! {
     NextHopTimeout = "next_hop_timeout", 408, Network, "next hop did not answer";
     /// Sending to the next hop failed.
     NextHopFailed = "next_hop_failed", 503, Network, "next hop unreachable";
+    /// Who should have served the request answered 503, and so did whoever else was asked (RFC 3261 §16.7
+    /// point 6); or a UE did.
+    FarEndUnavailable = "far_end_unavailable", 500, Network, "far end is out of service";
+    /// The core redirected the request to where it may not go.
+    Redirected = "redirected", 500, Network, "request redirected by the core";
     /// Something of ours went wrong; the message is in the log.
     Internal = "internal", 500, Policy, "internal error";
     // flows

@@ -41,6 +41,9 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     let posted = self.mailboxes.get(usize::from(shard.0)).is_some_and(|m| m.post(mail));
                     self.io.counters.mailbox_dropped += u64::from(!posted);
                 }
+                Action::Resolve(query) => {
+                    let _ = self.wish.try_send(query);
+                }
                 Action::Record(record) => self.records.write(&record, self.io.now),
             }
         }

@@ -23,6 +23,7 @@ use crate::records::Records;
 use crate::rtp::{self, Rtp};
 use crate::wheel::Alarm;
 use core::time::Duration;
+use crossbeam_channel::Sender;
 use edge::api::{Event, Outbox};
 use media::command::{MediaCommand, MediaNotice};
 use media::relay;
@@ -35,8 +36,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
-use telemetry::{Bank, flow};
-use wire::{CloseReason, Instant, NetEvent, PrefixSet, Realm, SocketId, StreamId};
+use telemetry::{Bank, Telemetry, flow};
+use wire::{
+    CloseReason, Directory, HostQuery, Instant, NetEvent, PrefixSet, Realm, ShardId, SocketId, StreamId,
+};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 256;
@@ -46,6 +49,8 @@ const HANDSHAKES_PER_TURN: usize = 8;
 const DATAGRAMS_PER_TURN: usize = 64;
 /// Mail read in a turn.
 const LETTERS_PER_TURN: usize = 256;
+/// How often the state of the next hops is published: it takes a lock that only /metrics holds as well.
+const HOPS_EVERY: Duration = Duration::from_secs(1);
 /// How often counters reach the bank.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
@@ -58,6 +63,12 @@ pub(crate) struct Parts {
     pub(crate) mailboxes: Arc<Vec<Mailbox>>,
     pub(crate) clock: Clock,
     pub(crate) bank: Arc<Bank>,
+    pub(crate) shard: ShardId,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// For names that are to be looked up.
+    pub(crate) wish: Sender<HostQuery>,
+    /// What names lead to as it starts.
+    pub(crate) directory: Arc<Directory>,
 }
 
 pub(crate) struct Shard<S, R> {
@@ -67,6 +78,12 @@ pub(crate) struct Shard<S, R> {
     mailboxes: Arc<Vec<Mailbox>>,
     clock: Clock,
     bank: Arc<Bank>,
+    shard: ShardId,
+    telemetry: Arc<Telemetry>,
+    wish: Sender<HostQuery>,
+    directory: Arc<Directory>,
+    /// When the state of the next hops is published again.
+    hops_at: Instant,
     edge: S,
     relay: R,
     rtp: Rtp,
@@ -96,7 +113,8 @@ const DATAGRAMS: u64 = 1 << 16;
 
 impl<S: Signalling, R: Relaying> Shard<S, R> {
     pub(crate) fn new(parts: Parts, edge: S, relay: R) -> io::Result<Self> {
-        let Parts { io, listeners, letters, mailboxes, clock, bank } = parts;
+        let Parts { io, listeners, letters, mailboxes, clock, bank, shard, telemetry, wish, directory } =
+            parts;
         let add = |socket: &OwnedFd, word: u64| {
             epoll::add(&io.epoll, socket, EventData::new_u64(word), EventFlags::IN)
         };
@@ -117,6 +135,11 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             mailboxes,
             clock,
             bank,
+            shard,
+            telemetry,
+            wish,
+            directory,
+            hops_at: Instant::ZERO,
             edge,
             relay,
             rtp,
@@ -144,6 +167,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         let blacklist = Arc::clone(self.io.blacklist());
         self.rtp.set_blacklist(Arc::clone(&blacklist));
         self.tell_edge(Event::Blacklist(blacklist));
+        self.tell_edge(Event::NextHops(Arc::clone(&self.directory)));
         self.settle();
         let mut now = self.clock.now();
         while !self.stopping {
@@ -341,6 +365,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     // Nobody may wait for it any longer.
                     let _ = taken.send(());
                 }
+                Mail::NextHops(directory) => self.tell_edge(Event::NextHops(directory)),
                 Mail::Count(set, answer) => {
                     let _ = answer.send(self.count(&set));
                 }
@@ -446,6 +471,10 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         self.edge.publish(&self.bank);
         self.relay.publish(&self.bank);
         self.rtp.publish(&self.bank);
+        if self.hops_at <= self.io.now {
+            self.hops_at = self.io.now + HOPS_EVERY;
+            self.telemetry.set_next_hops(self.shard.0, self.edge.next_hops(self.io.now));
+        }
     }
 
     /// Tells the machines what happened while they were busy, until nothing is left to tell.

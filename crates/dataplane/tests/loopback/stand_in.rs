@@ -122,6 +122,7 @@ impl Signalling for Echo {
             Event::Handover { .. } => self.log.push(format!("handover to shard {}", self.shard)),
             Event::Config(_) => self.log.push("config".to_owned()),
             Event::Drain => self.log.push("drain".to_owned()),
+            Event::NextHops(_) => {}
             Event::Blacklist(set) if set.is_empty() => {}
             Event::Blacklist(_) => self.log.push("blacklist".to_owned()),
             Event::Media(notice) => self.log.push(format!("{notice:?}")),

@@ -171,6 +171,7 @@ impl Edge {
             }
         }
         let service_route = joined(message, HeaderId::ServiceRoute, b", ");
+        self.learn_route(&service_route, now, out);
         let identities = joined(message, HeaderId::PAssociatedUri, b"\n");
         let Registering { aor, aor_key, claims, .. } = registering;
         for (claim, granted) in claims.iter_mut().zip(granted) {

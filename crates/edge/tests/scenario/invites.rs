@@ -7,7 +7,7 @@ use wire::{Cause, Realm};
 
 const A: &str = "182.1.1.203:41200";
 
-fn invite(method: &str, branch: &str, to_tag: &str) -> String {
+pub fn invite(method: &str, branch: &str, to_tag: &str) -> String {
     format!(
         "{method} sip:user2@bj.ims.mnc000.mcc460.3gppnetwork.org SIP/2.0\r\n\
          Via: SIP/2.0/UDP {A};branch=z9hG4bK{branch}\r\n\

@@ -14,6 +14,7 @@ mod hiding;
 mod invites;
 mod leaks;
 mod messaging;
+mod next_hops;
 mod races;
 mod reg_event;
 mod registration;
