@@ -12,13 +12,16 @@ fn place(text: &str) -> Place {
     text.parse::<HostQuery>().unwrap().literal().unwrap()
 }
 
-fn config(pools: &[(&str, &[(&str, u16, u16)])]) -> Config {
-    let member = |(uri, priority, weight): &(&str, u16, u16)| PoolMember {
+/// URI, priority, weight.
+type Row<'a> = (&'a str, u16, u16);
+
+fn config(pools: &[(&str, &[Row<'_>])]) -> Config {
+    let member = |(uri, priority, weight): &Row<'_>| PoolMember {
         uri: uri.parse().unwrap(),
         priority: *priority,
         weight: *weight,
     };
-    let pool = |(name, members): &(&str, &[(&str, u16, u16)])| Pool {
+    let pool = |(name, members): &(&str, &[Row<'_>])| Pool {
         name: (*name).to_owned(),
         members: members.iter().map(member).collect(),
     };

@@ -424,7 +424,7 @@ fn the_length_that_counts_is_that_of_what_is_sent() {
     let mut lens = Vec::new();
     for pad in 0..600 {
         let more = format!("Subject: {}\r\n", "y".repeat(pad));
-        world.datagram(A, message("user1", A, &format!("c{:03}", pad), &more).as_bytes());
+        world.datagram(A, message("user1", A, &format!("c{pad:03}"), &more).as_bytes());
         let sent = world.one();
         lens.push((sent.bytes.len(), sent.hop == tcp(CORE)));
         world.core(&response(&sent, "200 OK", ""));
