@@ -187,7 +187,7 @@ impl Storm {
             self.look();
         }
         self.ues[ue].port = (self.ues[ue].port + 1) % 1_000;
-        if ue % 2 == 0 {
+        if ue.is_multiple_of(2) {
             let address = self.address(ue);
             self.ues[ue].stream = Some(self.world.open(Realm::Access, Transport::Tcp, &address));
         }
