@@ -7,6 +7,7 @@ use crate::headers;
 use crate::negotiation::strip_stray;
 use crate::registration::credentials;
 use crate::shard::Edge;
+use crate::trust;
 use sip::Message;
 use wire::{EditList, Hop, Instant};
 
@@ -22,7 +23,7 @@ impl Edge {
     ) {
         let at = self.points.at(x.requester.point);
         headers::warnings_to_access(message, at, edits);
-        headers::privacy_to_access(message, edits);
+        trust::privacy_to_access(message, edits);
         match core::mem::take(&mut x.purpose) {
             Purpose::Plain | Purpose::Probe(_) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
@@ -73,6 +74,8 @@ impl Edge {
         out: &mut Outbox,
     ) {
         headers::strip(message, headers::RESPONSE_TO_CORE, edits);
+        trust::strip_assertions(message, edits);
+        assert_called(x, message, edits);
         headers::contact_to_core(message, self.points.at(x.requester.point), edits);
         match core::mem::take(&mut x.purpose) {
             Purpose::Invite(call) => {
@@ -99,5 +102,16 @@ impl Edge {
             self.on_hop_lost(Hop::Stream(id), now, out);
         }
         self.on_hop_lost(Hop::Peer { realm, transport, peer }, now, out);
+    }
+}
+
+/// A UE answers as whom it was called (TS 24.229 §5.2.6.4.4): what the core said in P-Called-Party-ID.
+fn assert_called(x: &Exchange, message: Message<'_>, edits: &mut EditList) {
+    if !x.called.is_empty() && (101..300).contains(&message.status()) {
+        edits.insert_with(message.fields_end(), |out| {
+            for part in [&b"P-Asserted-Identity: <"[..], &x.called, b">\r\n"] {
+                out.extend_from_slice(part);
+            }
+        });
     }
 }

@@ -95,6 +95,8 @@ pub struct Exchange {
     pub binding: Option<BindingId>,
     /// Whom its names are masked for, if the UE has no binding here.
     pub owner: Option<Owner>,
+    /// As whom the UE was called, for its answers; empty if the core did not say.
+    pub called: Box<[u8]>,
     /// Core next hops that were tried.
     pub tried: Tried,
     /// Whether another next hop may be tried.

@@ -13,7 +13,7 @@ use crate::identify::Caller;
 use crate::proxy::Way;
 use crate::shard::Edge;
 use crate::validate::{Mode, Reject, request_from_access};
-use crate::{admit, headers, identify, in_dialog, keepalive, orphan, refuse, registration};
+use crate::{admit, headers, identify, in_dialog, keepalive, orphan, refuse, registration, trust};
 use sip::{HeaderId, Message, Method};
 use wire::{Cause, EditList, Instant, Realm};
 
@@ -154,6 +154,7 @@ pub(crate) fn edit(
     headers::count_hop(message, edits)?;
     identify::assert_identity(edge, message, caller, edits);
     headers::strip(message, headers::REQUEST_TO_CORE, edits);
+    trust::strip_assertions(message, edits);
     headers::strip_option(message, HeaderId::Require, b"sec-agree", edits);
     headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);
     headers::route(message, route, edits);

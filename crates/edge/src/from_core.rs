@@ -14,7 +14,7 @@ use crate::registration::credentials;
 use crate::route::Destination;
 use crate::shard::Edge;
 use crate::validate::{Reject, request_from_core};
-use crate::{admit, from_access, headers, in_dialog, orphan, refuse};
+use crate::{admit, from_access, headers, in_dialog, orphan, refuse, trust};
 use sip::{Message, Method};
 use wire::{BindingId, Cause, EditList, Hop, Instant, ShardId};
 
@@ -124,7 +124,7 @@ pub(crate) fn edit(
     }
     headers::count_hop(message, edits)?;
     headers::strip(message, headers::REQUEST_TO_ACCESS, edits);
-    headers::privacy_to_access(message, edits);
+    trust::privacy_to_access(message, edits);
     credentials::take_keys(message, edits); // R17: whatever the message is
     headers::warnings_to_access(message, edge.points.at(target.point), edits);
     Ok(())

@@ -11,6 +11,7 @@ use crate::address::{Pieces, is_ip_literal};
 use crate::api::SipPoint;
 use crate::exchange::Branch;
 use crate::reply::Echo;
+use crate::trust;
 use sip::{HeaderId, Message, NameAddr};
 use wire::bytes_class::push_decimal;
 use wire::{Cause, EditList, Span, Transport};
@@ -87,14 +88,15 @@ pub const RESPONSE_TO_ACCESS: FieldSet = REQUEST_TO_ACCESS;
 /// Of the core's response to REGISTER: its Service-Route is the UE's to have (R21).
 pub const REGISTER_TO_ACCESS: FieldSet = NETWORK.and(FieldSet::of(&[HeaderId::PAccessNetworkInfo]));
 
-/// Takes the fields of `set`, every `P-Charging-*` and all Via out.
+/// Takes the fields of `set`, every `P-Charging-*`, what stays inside the trust domain and all Via out.
 pub fn strip(message: Message<'_>, set: FieldSet, edits: &mut EditList) {
     for field in message.fields() {
-        let charging = || {
+        let inside = || {
             let name = message.text(field.name);
-            name.len() > CHARGING.len() && name[..CHARGING.len()].eq_ignore_ascii_case(CHARGING)
+            let charging = name.get(..CHARGING.len()).is_some_and(|n| n.eq_ignore_ascii_case(CHARGING));
+            charging || trust::is_inside(name)
         };
-        if field.id == HeaderId::Via || set.has(field.id) || (field.id == HeaderId::Unknown && charging()) {
+        if field.id == HeaderId::Via || set.has(field.id) || (field.id == HeaderId::Unknown && inside()) {
             edits.remove(field.line);
         }
     }
@@ -317,32 +319,6 @@ pub fn warnings_to_access(message: Message<'_>, point: &SipPoint, edits: &mut Ed
 #[must_use]
 pub fn shows_ip_literal(value: &[u8]) -> bool {
     Pieces::of(value).is_some_and(|p| is_ip_literal(&value[p.host_port]))
-}
-
-/// What a UE may see of who was asked for (RFC 3325 §7, RFC 7044 §10.1: the UE is outside the trust
-/// domain): no P-Asserted-Identity where its owner asked for `id`, no History-Info where `history` was
-/// asked for, and no entry of either history that shows an address of the core.
-pub fn privacy_to_access(message: Message<'_>, edits: &mut EditList) {
-    let asked = |what: &[u8]| {
-        message.all(HeaderId::Privacy).any(|field| {
-            let mut wishes = message.text(field.value).split(|&b| b == b';' || b == b',');
-            wishes.any(|wish| wire::bytes_class::trim(wish).eq_ignore_ascii_case(what))
-        })
-    };
-    if asked(b"id") {
-        strip_field(message, HeaderId::PAssertedIdentity, edits);
-    }
-    let inner = |entry: &[u8]| {
-        let address = NameAddr::read(entry, Span::new(0, entry.len()));
-        address.is_none_or(|address| shows_ip_literal(address.uri))
-    };
-    match asked(b"history") {
-        true => strip_field(message, HeaderId::HistoryInfo, edits),
-        false => {
-            sip::edit::remove_elements(message, HeaderId::HistoryInfo, inner, edits);
-        }
-    }
-    sip::edit::remove_elements(message, HeaderId::Diversion, inner, edits);
 }
 
 /// Takes every field of one name out.

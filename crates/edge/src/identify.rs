@@ -98,7 +98,13 @@ pub(crate) fn assert_identity(edge: &Edge, message: Message<'_>, caller: &Caller
     edits.insert_with(at, |out| {
         out.extend_from_slice(b"P-Asserted-Identity: ");
         match caller.wish {
-            Some(wish) => out.extend_from_slice(wish),
+            Some(wish) => {
+                out.extend_from_slice(wish);
+                if let Some(other) = other_form(edge, message, caller, wish) {
+                    out.extend_from_slice(b", ");
+                    out.extend_from_slice(other);
+                }
+            }
             None => {
                 let profile = binding.profile();
                 let first = identities(profile.identities).next().map_or(profile.aor, |i| i.uri);
@@ -109,4 +115,14 @@ pub(crate) fn assert_identity(edge: &Edge, message: Message<'_>, caller: &Caller
         }
         out.extend_from_slice(b"\r\n");
     });
+}
+
+/// The same wish by the other scheme: RFC 3325 §9.1 lets a UE be asserted by one SIP and one tel URI, as in
+/// figure 5-51.
+fn other_form<'m>(edge: &Edge, message: Message<'m>, caller: &Caller<'_>, wish: &[u8]) -> Option<&'m [u8]> {
+    let is_tel = |uri: &[u8]| uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"tel:"));
+    let first = NameAddr::read(wish, Span::new(0, wish.len()))?;
+    let mut all = message.name_addrs(HeaderId::PPreferredIdentity).flatten();
+    let other = all.find(|it| is_tel(it.uri) != is_tel(first.uri) && owns(edge, caller.binding, it.uri))?;
+    Some(message.text(other.span))
 }

@@ -46,6 +46,7 @@ pub mod slots;
 pub mod subscription;
 pub mod token;
 mod topology;
+pub mod trust;
 pub mod validate;
 
 pub use api::{Action, Event, Outbox, Reason, Record, ShardContext};

@@ -70,6 +70,7 @@ impl Edge {
             fallback: None,
             binding,
             owner: None,
+            called: Box::default(),
             tried: Tried::default(),
             retryable: false,
             opened_at: now,

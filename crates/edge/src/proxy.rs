@@ -16,7 +16,7 @@ use crate::headers::Alias;
 use crate::hops::{Place, Tried};
 use crate::mask::Owner;
 use crate::shard::Edge;
-use crate::{counters, headers, reply};
+use crate::{counters, headers, reply, trust};
 use config::Config;
 use core::time::Duration;
 use sip::transaction::Effects;
@@ -129,6 +129,7 @@ impl Edge {
             fallback: reply::fallback_hop(origin, &request.via),
             binding: way.binding,
             owner: way.owner,
+            called: trust::called(request),
             tried: way.tried.clone().unwrap_or_default(),
             retryable: way.tried.is_some(),
             opened_at: request.now,

@@ -398,9 +398,9 @@ impl<'e, 'm> Screen<'e, 'm> {
 
 const TRACES_MAX: usize = 64;
 
-/// Whether the URI at `uri` stands in `<>` of its own.
+/// Whether the URI at `uri` stands in `<>` or quotes of its own.
 fn is_bracketed(text: &[u8], uri: usize) -> bool {
-    uri.checked_sub(1).and_then(|at| text.get(at)) == Some(&b'<')
+    matches!(uri.checked_sub(1).and_then(|at| text.get(at)), Some(b'<' | b'"'))
         || text.get(..uri).is_some_and(|head| {
             let open = head.iter().rposition(|&b| b == b'<');
             open.is_some_and(|open| !head[open..].contains(&b'>'))

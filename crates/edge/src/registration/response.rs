@@ -8,6 +8,7 @@ use crate::deadlines::Alarm;
 use crate::exchange::Exchange;
 use crate::flow::Origin;
 use crate::headers;
+use crate::points::PointId;
 use crate::route::{CONTACT_PARAM, Destination};
 use crate::shard::Edge;
 use core::time::Duration;
@@ -29,7 +30,7 @@ impl Edge {
         let status = message.status();
         match status {
             200..300 => {
-                let granted = self.restore_contacts(registering, message, edits);
+                let granted = self.restore_contacts(registering, message, x.requester.point, edits);
                 self.mask_service_route(x, message, edits);
                 self.apply(x, registering, &granted, message, now, out);
             }
@@ -65,6 +66,7 @@ impl Edge {
         &self,
         registering: &Registering,
         message: Message<'_>,
+        point: PointId,
         edits: &mut EditList,
     ) -> SmallVec<[Option<u32>; 1]> {
         let mut granted: SmallVec<[Option<u32>; 1]> = registering.claims.iter().map(|_| None).collect();
@@ -84,7 +86,9 @@ impl Edge {
                 },
             };
             line.extend_from_slice(if line.is_empty() { b"Contact: " } else { b", " });
-            push_with_uri(message, &contact, uri, &mut line);
+            let behind = Span::new(contact.uri_span.end as usize, contact.span.end as usize);
+            let behind = self.hidden_value(message.text(behind), point);
+            push_with_uri(message, &contact, uri, &behind, &mut line);
         }
         if !message.has(HeaderId::Contact) {
             // RFC 3261 §10.3 wants them listed; a registrar that lists none is taken by its Expires.
@@ -239,15 +243,20 @@ impl Edge {
     }
 }
 
-/// Appends one Contact of the core with another URI.
-fn push_with_uri(message: Message<'_>, contact: &NameAddr<'_>, uri: &[u8], line: &mut Vec<u8>) {
+/// Appends one Contact of the core with another URI, and `behind` for what follows it.
+fn push_with_uri(
+    message: Message<'_>,
+    contact: &NameAddr<'_>,
+    uri: &[u8],
+    behind: &[u8],
+    line: &mut Vec<u8>,
+) {
     let before = Span::new(contact.span.start as usize, contact.uri_span.start as usize);
-    let behind = Span::new(contact.uri_span.end as usize, contact.span.end as usize);
     line.extend_from_slice(message.text(before));
     line.extend_from_slice(if contact.bracketed { b"" } else { b"<" });
     line.extend_from_slice(uri);
     line.extend_from_slice(if contact.bracketed { b"" } else { b">" });
-    line.extend_from_slice(message.text(behind));
+    line.extend_from_slice(behind);
 }
 
 /// All values of a list header in one, unfolded.

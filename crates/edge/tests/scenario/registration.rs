@@ -2,7 +2,9 @@
 
 use crate::compare::assert_message;
 use crate::ue::{accept, register, registered_udp};
-use crate::world::{EDGE_CORE, Sent, World, config, header, response, to_core, udp, vector, vector_text};
+use crate::world::{
+    CORE, EDGE_CORE, Sent, World, config, header, response, to_core, udp, vector, vector_text,
+};
 use core::time::Duration;
 use edge::Record;
 use wire::{Cause, Hop, Realm, Transport};
@@ -48,7 +50,7 @@ fn aka_over_tls_is_what_the_figures_show() {
     // 5-8: the first REGISTER
     world.bytes(stream, &vector("reg-01-aka-register.sip"));
     let first = world.one();
-    assert_eq!(first.hop, to_core(crate::world::CORE));
+    assert_eq!(first.hop, to_core(CORE));
     let expected = vector_text("reg-02-aka-register-core.sip");
     let generated = ["Via", "Call-ID", "Contact", "Path", "Max-Forwards", "Authorization"];
     assert_message(&first.text(), &expected, &generated);
@@ -354,4 +356,101 @@ fn registers_that_overtake_each_other_leave_one_binding_that_is_reached() {
     assert_eq!(world.edge.counters().registrations, 1);
     world.core(crate::ue::message_to_ue(&registered.path, "m1", "").as_bytes());
     assert_eq!(world.one().hop, udp(ue));
+}
+
+/// R20, R22: two devices of one user, each with its instance (one inside the URI as in 5-8, one as a feature
+/// tag), its flow and its GRUU; outbound parameters pass; each is reached by its own Path.
+#[test]
+fn devices_of_one_user_live_side_by_side() {
+    let mut world = World::new();
+    let register = |source: &str, n: u32, contact: &str| {
+        register("user1", source, n, "Supported: outbound, gruu, path\r\n")
+            .replace(&format!("<sip:user1@{source}>"), contact)
+            .replace("branch=z9hG4bKreg", &format!("branch=z9hG4bK{}", source.replace([':', '.'], "")))
+    };
+    let phone = "<sip:user1@192.0.2.7:4000;sip.instance=urn:gsma:imei:1;ob>";
+    let app = "<sip:user1@192.0.2.8:4000;ob>;reg-id=1;+sip.instance=\"<urn:uuid:2>\"";
+    let mut paths = Vec::new();
+    for (source, contact) in [("192.0.2.7:4000", phone), ("192.0.2.8:4000", app)] {
+        world.datagram(source, register(source, 1, contact).as_bytes());
+        let request = world.one();
+        let passed = request.header("Contact").unwrap();
+        let behind = contact.split_once(">").unwrap().1;
+        assert!(passed.contains(";ob;gw=") && passed.ends_with(behind), "{passed}");
+        assert!(request.header("Supported").unwrap().contains("outbound"));
+        let uri = &passed[..=passed.find('>').unwrap()];
+        let gruu = "pub-gruu=\"sip:user1@h;gr=urn:uuid:2\";temp-gruu=\"sip:tgruu.7@h;gr\"";
+        let lines = format!("Contact: {uri};expires=600;{gruu}\r\nRequire: outbound\r\nFlow-Timer: 120\r\n");
+        world.core(&response(&request, "200 OK", &lines));
+        let ok = world.one();
+        let shown = ok.header("Contact").unwrap();
+        assert!(
+            shown.starts_with(&contact[..=contact.find('>').unwrap()]) && shown.ends_with(gruu),
+            "{shown}"
+        );
+        assert_eq!(
+            (ok.header("Require").unwrap(), ok.header("Flow-Timer").unwrap()),
+            ("outbound".into(), "120".into())
+        );
+        paths.push(request.header("Path").unwrap());
+    }
+    assert_eq!(world.edge.counters().registrations, 2);
+    for (n, (path, source)) in paths.iter().zip(["192.0.2.7:4000", "192.0.2.8:4000"]).enumerate() {
+        world.core(crate::ue::message_to_ue(path, &format!("d{n}"), "").as_bytes());
+        assert_eq!(world.one().hop, udp(source));
+    }
+    // The app moves behind its NAT: the same instance, another source; the phone stays where it is.
+    world.datagram("192.0.2.8:5555", register("192.0.2.8:5555", 2, app).as_bytes());
+    let request = world.one();
+    accept(&mut world, &request, 600);
+    assert_eq!(world.sent().pop().unwrap().hop, udp("192.0.2.8:5555"));
+    assert_eq!(world.edge.counters().registrations, 2);
+    // What the core stored before still leads to it.
+    for (path, source) in [(&paths[0], "192.0.2.7:4000"), (&paths[1], "192.0.2.8:5555")] {
+        world.core(
+            crate::ue::message_to_ue(path, &format!("e{}", source.len() + source.as_bytes()[8] as usize), "")
+                .as_bytes(),
+        );
+        assert_eq!(world.one().hop, udp(source));
+    }
+    // One goes, the other stays.
+    world.datagram(
+        "192.0.2.7:4000",
+        register("192.0.2.7:4000", 3, phone).replace("Supported:", "Expires: 0\r\nSupported:").as_bytes(),
+    );
+    let request = world.one();
+    world.core(&response(&request, "200 OK", ""));
+    assert_eq!(world.edge.counters().registrations, 1);
+}
+
+/// R22: the route of a UE is that of its registration, whatever it puts into Route, in and outside dialogs.
+#[test]
+fn a_ue_cannot_choose_its_route() {
+    let mut world = World::new();
+    registered_udp(&mut world, "user1", "182.1.1.203:41200");
+    for (n, route) in
+        ["<sip:10.1.1.1;lr>", "<sip:182.3.1.6:5060;lr>, <sip:evil.example;lr>", "<sip:orig@cmcc.rcs.com;lr>"]
+            .iter()
+            .enumerate()
+    {
+        let text = crate::messaging::message(
+            "user1",
+            "182.1.1.203:41200",
+            &format!("v{n}"),
+            &format!("Route: {route}\r\nPath: <sip:evil@h>\r\n"),
+        );
+        world.datagram("182.1.1.203:41200", text.as_bytes());
+        let request = world.one();
+        assert_eq!(request.header("Route").unwrap(), crate::ue::SERVICE_ROUTE);
+        assert_eq!((request.text().matches("Route:").count(), request.header("Path")), (1, None));
+        assert_eq!(request.hop, to_core(CORE));
+    }
+    let mut world = World::new();
+    let (invite, _, ok) = crate::calls::chatting(&mut world);
+    let info = crate::calls::inside(&invite, &ok, "INFO", 2, "");
+    let route = ok.header("Record-Route").unwrap();
+    world.datagram(crate::calls::A, info.replace(&route, "<sip:10.1.1.1;lr>").as_bytes());
+    let info = world.one();
+    assert_eq!(info.header("Route").unwrap(), "<sip:182.1.1.65:5080;lr>, <sip:182.1.1.66;lr;x=1>");
+    assert_eq!(info.hop, to_core("182.1.1.65:5080"));
 }

@@ -18,7 +18,7 @@ use Then::{Gone, Is, Same};
 #[test]
 fn fields_of_trust_by_direction() {
     let home = "<sip:user1@bj.ims.mnc000.mcc460.3gppnetwork.org>";
-    let rows: [(&str, &str, [Then; 4]); 15] = [
+    let rows: [(&str, &str, [Then; 4]); 19] = [
         ("P-Asserted-Identity", "<sip:x@y>", [Is(home), Same, Gone, Same]),
         ("P-Preferred-Identity", home, [Gone, Same, Gone, Same]),
         ("P-Asserted-Service", "urn:urn-7:x", [Gone, Same, Gone, Same]),
@@ -34,6 +34,10 @@ fn fields_of_trust_by_direction() {
         ("History-Info", "<sip:x@y>;index=1", [Gone, Same, Same, Same]),
         ("Diversion", "<sip:x@y>;reason=unknown", [Gone, Same, Same, Same]),
         ("Privacy", "none", [Same, Same, Same, Same]),
+        ("P-Served-User", "<sip:x@y>;sescase=orig", [Gone, Gone, Gone, Gone]),
+        ("p-profile-key", "<sip:x@y>", [Gone, Gone, Gone, Gone]),
+        ("Remote-Party-ID", "<sip:x@y>", [Gone, Same, Gone, Same]),
+        ("X-Anything", "<sip:x@y>", [Same, Same, Same, Same]),
     ];
     for (field, value, then) in rows {
         let line = format!("{field}: {value}\r\n");
@@ -94,5 +98,54 @@ fn privacy_holds_towards_ues() {
             assert_eq!(&got.header("History-Info"), told, "{privacy}");
             assert_eq!(got.header("Diversion"), None);
         }
+    }
+}
+
+/// RFC 7044 §10.1.1, RFC 5806 §5: an entry may ask for itself.
+#[test]
+fn entries_of_a_history_may_be_private() {
+    let lines = "History-Info: <sip:a@h?Privacy=history>;index=1, <sip:b@h?Reason=SIP&privacy=none>;index=1.1\r\n\
+         Diversion: <sip:a@h>;privacy=full, <sip:b@h>;privacy=\"off\"\r\n";
+    let mut world = World::new();
+    let ue = registered_udp(&mut world, "user1", A);
+    world.core(message_to_ue(&ue.path, "h1", lines).as_bytes());
+    let got = world.one();
+    assert_eq!(got.header("History-Info").unwrap(), "<sip:b@h?Reason=SIP&privacy=none>;index=1.1");
+    assert_eq!(got.header("Diversion").unwrap(), "<sip:b@h>;privacy=\"off\"");
+}
+
+/// TS 24.229 §5.2.6.4.4: a UE answers as whom it was called; what it says itself counts for nothing (R29).
+#[test]
+fn a_ue_answers_as_whom_it_was_called() {
+    for (called, asserted) in
+        [("P-Called-Party-ID: <sip:alias@h;x=1>\r\n", Some("<sip:alias@h;x=1>".to_owned())), ("", None)]
+    {
+        let mut world = World::new();
+        let ue = registered_udp(&mut world, "user1", A);
+        world.core(message_to_ue(&ue.path, "c1", called).as_bytes());
+        let got = world.one();
+        assert_eq!(got.header("P-Called-Party-ID").is_some(), asserted.is_some());
+        world.datagram(A, &response(&got, "200 OK", "P-Asserted-Identity: <sip:boss@h>\r\n"));
+        let back = world.one();
+        assert_eq!(back.header("P-Asserted-Identity"), asserted);
+        assert_eq!(back.text().matches("P-Asserted-Identity").count(), usize::from(asserted.is_some()));
+    }
+}
+
+/// R27, figure 5-51: a SIP and a tel identity are both asserted, if both are registered.
+#[test]
+fn both_forms_of_an_identity_are_asserted() {
+    let own = "<sip:user1@bj.ims.mnc000.mcc460.3gppnetwork.org>";
+    for (wishes, asserted) in [
+        (format!("{own}, <tel:+8613900000001>"), format!("{own}, <tel:+8613900000001>")),
+        (format!("\"B\" <tel:+8613900000001>, {own}"), format!("\"B\" <tel:+8613900000001>, {own}")),
+        (format!("{own}, <tel:+8613900000009>"), own.to_owned()),
+        (format!("<sip:boss@h>, {own}"), own.to_owned()),
+    ] {
+        let mut world = World::new();
+        registered_udp(&mut world, "user1", A);
+        let line = format!("P-Preferred-Identity: {wishes}\r\n");
+        world.datagram(A, message("user1", A, "b1", &line).as_bytes());
+        assert_eq!(world.one().header("P-Asserted-Identity").unwrap(), asserted, "{wishes}");
     }
 }
