@@ -18,11 +18,11 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.core();
     checks.timers();
     checks.limits();
-    checks.number_plan();
     checks.pools();
     checks.msrp();
     checks.topology();
     checks.access_points();
+    crate::check_numbers::check(config, reader);
     crate::check_rules::check(config, reader);
     crate::content::check(config, reader);
 }
@@ -370,44 +370,6 @@ impl Checks<'_> {
                 let Some(name) = listener.name.as_ref().filter(|name| !is_label(name)) else { continue };
                 let path = format!("realm.{}.sip[{i}].name", realm.label());
                 self.fault(&path, format!("{name:?} is not a name"), LABEL_HINT);
-            }
-        }
-    }
-
-    fn number_plan(&mut self) {
-        let plan = &self.config.number_plan;
-        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if plan.country_code.is_empty() || plan.country_code.len() > 3 || !digits(&plan.country_code) {
-            let message = format!("`country_code` is not a country code: \"{}\"", plan.country_code);
-            self.fault("number_plan.country_code", message, "1 to 3 digits without `+`");
-        }
-        for (key, value) in [
-            ("area_code", &plan.area_code),
-            ("national_prefix", &plan.national_prefix),
-            ("international_prefix", &plan.international_prefix),
-        ] {
-            if value.len() > 8 || !digits(value) {
-                let message = format!("`{key}` is not a run of digits: \"{value}\"");
-                self.fault(&format!("number_plan.{key}"), message, "0 to 8 digits");
-            }
-        }
-        for (key, forms) in [("area_codes", &plan.area_codes), ("national_numbers", &plan.national_numbers)] {
-            for (i, form) in forms.iter().enumerate() {
-                if form.is_empty() || !form.bytes().all(|b| b.is_ascii_digit() || b == b'x') {
-                    let message = format!("\"{form}\" is not the form of a number");
-                    self.fault(&format!("number_plan.{key}[{i}]"), message, "digits, and `x` for any digit");
-                }
-            }
-        }
-        for (i, code) in plan.special.iter().enumerate() {
-            let body = code.strip_suffix('*').unwrap_or(code);
-            if body.is_empty() || !body.bytes().all(|b| b.is_ascii_digit() || b"x*#".contains(&b)) {
-                let message = format!("\"{code}\" is not a short code");
-                self.fault(
-                    &format!("number_plan.special[{i}]"),
-                    message,
-                    "digits, `x` for any digit, `*`, `#`; a final `*` is any digits",
-                );
             }
         }
     }

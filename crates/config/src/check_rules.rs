@@ -125,7 +125,7 @@ impl Checks<'_> {
             ("status", self.set(&at("status"))),
             ("reason", self.set(&at("reason"))),
         ] {
-            let word = word(action.action);
+            let word = action.action.word();
             match (wants.iter().find(|(name, _)| *name == key), given) {
                 (None, true) => {
                     let message = format!("`{key}` means nothing for `{word}`");
@@ -209,17 +209,6 @@ const fn wants(action: ActionKind) -> &'static [(&'static str, bool)] {
         ActionKind::Rename => &[("header", true), ("to", true)],
         ActionKind::Rewrite => &[("header", true), ("matches", true), ("value", true)],
         ActionKind::Reject => &[("status", true), ("reason", false)],
-    }
-}
-
-const fn word(action: ActionKind) -> &'static str {
-    match action {
-        ActionKind::Add => "add",
-        ActionKind::Set => "set",
-        ActionKind::Remove => "remove",
-        ActionKind::Rename => "rename",
-        ActionKind::Rewrite => "rewrite",
-        ActionKind::Reject => "reject",
     }
 }
 

@@ -6,10 +6,12 @@
 //! Every fault is reported, each as `file:line:col: message (hint)`; nothing here opens a socket.
 
 mod check;
+mod check_numbers;
 mod check_rules;
 mod content;
 mod error;
 mod hops;
+mod plans;
 mod read;
 mod rules;
 mod sections;
@@ -18,6 +20,7 @@ mod types;
 pub use content::{ContentPolicy, Sender};
 pub use error::{ConfigError, Positions};
 pub use hops::{Dns, Pool, PoolMember, Probe, Redirects};
+pub use plans::{NumberPlace, PlanName};
 pub use read::Key;
 pub use rules::{
     ActionKind, HeaderAction, HeaderCondition, HeaderRule, PROTECTED, Pattern, Protected, RuleDirection,
@@ -63,6 +66,7 @@ impl Config {
         let span = document.span();
         let root = Spanned::new(span, DeValue::Table(document.into_inner()));
         let mut config = Self::read(&root, &mut reader).unwrap_or_default();
+        config.number_plan.complete(|key| reader.positions.has(&format!("number_plan.{key}")));
         check::check(&config, &mut reader);
         if !reader.errors.is_empty() {
             return Err(sorted(reader.errors));

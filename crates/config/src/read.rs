@@ -339,13 +339,23 @@ macro_rules! words {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $( $(#[$vmeta])* $variant, )* }
+        impl $name {
+            /// Every value with the word that stands for it.
+            pub const WORDS: &'static [(&'static str, Self)] = &[ $( ($word, Self::$variant), )* ];
+
+            /// How it is written.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $( Self::$variant => $word, )* }
+            }
+        }
         impl crate::read::Bounded for $name {}
         impl crate::read::Value for $name {
             fn read(node: &crate::read::Node<'_>, reader: &mut crate::read::Reader) -> Option<Self> {
-                reader.word(node, &[ $( ($word, Self::$variant), )* ])
+                reader.word(node, Self::WORDS)
             }
             fn show(&self) -> String {
-                match self { $( Self::$variant => concat!("\"", $word, "\"").to_owned(), )* }
+                format!("\"{}\"", self.word())
             }
         }
     };

@@ -5,6 +5,7 @@
 
 use crate::content::ContentPolicy;
 use crate::hops::{Dns, Pool, Probe, Redirects};
+use crate::plans::{NumberPlace, PlanName};
 use crate::read::section;
 use crate::rules::HeaderRule;
 use crate::types::{
@@ -416,6 +417,8 @@ section! {
 section! {
     /// `[number_plan]`: how dialled numbers are completed (R32).
     NumberPlan {
+        /// The country whose way of dialling holds for every key that is left out.
+        plan: PlanName = PlanName::China;
         /// Country code without `+`.
         country_code: String = "86".to_owned();
         /// Area code put before local numbers, without the national prefix; empty: none.
@@ -425,16 +428,37 @@ section! {
         /// Dialled before international numbers.
         international_prefix: String = "00".to_owned();
         /// The forms of area codes, `x` for any digit: they tell the caller's own area.
-        area_codes: Vec<String> = ["10", "2x", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"].map(str::to_owned).to_vec();
+        area_codes: Vec<String> = words("10 2x 3xx 4xx 5xx 6xx 7xx 8xx 9xx");
         /// The forms of national numbers that are dialled without a prefix, `x` for any digit: mobile numbers.
-        national_numbers: Vec<String> = ["13xxxxxxxxx", "14xxxxxxxxx", "15xxxxxxxxx", "16xxxxxxxxx", "17xxxxxxxxx", "18xxxxxxxxx", "19xxxxxxxxx"].map(str::to_owned).to_vec();
+        national_numbers: Vec<String> =
+            words("13xxxxxxxxx 14xxxxxxxxx 15xxxxxxxxx 16xxxxxxxxx 17xxxxxxxxx 18xxxxxxxxx 19xxxxxxxxx");
         /// Numbers with fewer digits are never completed.
         subscriber_digits_min: usize = 7, 3..=15;
         /// The scheme that completed numbers are written in.
         output: NumberOutput = NumberOutput::Tel;
-        /// Short codes, emergency and service numbers that are never completed; `x` stands for a digit, a final `*` for any digits.
-        special: Vec<String> = ["110", "112", "119", "120", "122", "10086", "125*", "106*"].map(str::to_owned).to_vec();
+        /// Writes complete numbers, too, in the scheme of `output`: `tel:` becomes `sip:...;user=phone` and back.
+        convert: bool = false;
+        /// Emergency numbers, never completed; `x` stands for a digit, a final `*` for any digits.
+        emergency: Vec<String> = words("110 112 119 120 122");
+        /// Service numbers, never completed.
+        services: Vec<String> = words("100xx 101xx 106* 12xxx 95* 96* 400xxxxxxx 800xxxxxxx");
+        /// Short codes and other digits that are never completed.
+        special: Vec<String> = words("125*");
+        /// Addresses of services, `user@host`, that no number rule is about.
+        psi: Vec<String> = words("125*@*");
+        /// Completes the number in Refer-To too.
+        refer_to: bool = false;
+        /// Completes the number in P-Preferred-Identity, before it is compared with the registered identities.
+        preferred_identity: bool = false;
+        /// Completes the entries of resource lists in bodies too.
+        resource_lists: bool = false;
+        /// Where people dial otherwise; a place of the user goes before one of the access point, and the first before later ones.
+        places: Vec<NumberPlace> = Vec::new();
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 section! {

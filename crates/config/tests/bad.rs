@@ -100,6 +100,24 @@ const CASES: &[Case] = &[
             "f:3:9: `log.level` does not know \"loud\" (one of error, warn, info, debug, trace)",
         ],
     ),
+    // number plan
+    (
+        "a_plan_nobody_can_dial_with",
+        "[number_plan]\nplan = \"germny\"\nemergency = [\"\"]\npsi = [\"125*\"]\n\
+         [[number_plan.places]]\narea_code = \"x\"\n[[number_plan.places]]\nusers = [\"+86*\", \"+8a\", \"user1\"]\n\
+         access_points = [\"a\"]\n",
+        &[
+            "f:2:8: `number_plan.plan` does not know \"germny\" (did you mean \"germany\"?)",
+            "f:3:14: \"\" is not a short code (digits, `x` for any digit, `*`, `#`; a final `*` is any digits)",
+            "f:4:8: \"125*\" is not the pattern of a PSI (for example \"125*@*\")",
+            "f:5:1: nobody dials from this place (set `access_points` or `users`)",
+            "f:6:13: `area_code` is not a run of digits: \"x\" (0 to 8 digits)",
+            "f:7:1: this place is like everywhere else (set `plan`, `country_code` or `area_code`)",
+            "f:8:18: \"+8a\" is not a user (for example \"+8610*\" or \"user1@ims.example.net\")",
+            "f:8:25: \"user1\" is not a user (for example \"+8610*\" or \"user1@ims.example.net\")",
+            "f:9:18: no access point is named \"a\" (give a [[realm.access.sip]] table a `name`)",
+        ],
+    ),
     // header rules
     (
         "a_rule_without_anything",

@@ -120,24 +120,22 @@ fn forward(
 
 /// Completes the numbers of Request-URI and To; the echo gives the UE its own To back (R32).
 fn normalise(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: &mut EditList) {
-    // What the core named and we hid is no dialled number.
-    if Edge::is_hidden(message.uri()) || message.to().is_ok_and(|to| Edge::is_hidden(to.uri)) {
-        return;
-    }
     let mut text = core::mem::take(&mut edge.scratch.text);
-    let own = identify::caller_number(edge, caller);
-    edge.derived.numbers.complete_request(message, own, &mut text, edits);
+    let who = identify::who(edge, caller.binding);
+    edge.derived.numbers.complete_request(message, &who, &mut text, edits);
     edge.scratch.text = text;
 }
 
 /// The same inside a dialog, where the Request-URI is the remote target and stays.
-pub(crate) fn normalise_to(edge: &mut Edge, message: Message<'_>, caller: &Caller<'_>, edits: &mut EditList) {
-    if message.to().is_ok_and(|to| Edge::is_hidden(to.uri)) {
-        return;
-    }
+pub(crate) fn normalise_inside(
+    edge: &mut Edge,
+    message: Message<'_>,
+    caller: &Caller<'_>,
+    edits: &mut EditList,
+) {
     let mut text = core::mem::take(&mut edge.scratch.text);
-    let own = identify::caller_number(edge, caller);
-    edge.derived.numbers.complete_to(message, own, &mut text, edits);
+    let who = identify::who(edge, caller.binding);
+    edge.derived.numbers.complete_inside(message, &who, &mut text, edits);
     edge.scratch.text = text;
 }
 

@@ -2,6 +2,7 @@
 
 use crate::address::{identity_key, is_anonymous, same_identity};
 use crate::exchange::Incoming;
+use crate::number::Who;
 use crate::shard::Edge;
 use sip::{HeaderId, Message, NameAddr};
 use wire::{BindingId, Cause, EditList, Span};
@@ -12,7 +13,22 @@ pub(crate) struct Caller<'a> {
     /// Its binding.
     pub(crate) binding: BindingId,
     /// The registered identity it prefers, as it wrote it; `None` for the default one.
-    pub(crate) wish: Option<&'a [u8]>,
+    pub(crate) wish: Option<Wish<'a>>,
+}
+
+/// A registered identity that a UE prefers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish<'a> {
+    /// As the UE wrote it, display name included.
+    Verbatim(&'a [u8]),
+    /// A number that the plan completed: the identity with this ordinal, behind what stands before the
+    /// URI (R32, by option).
+    Completed {
+        /// The display name, as the UE wrote it.
+        display: &'a [u8],
+        /// Which of the registered identities.
+        ordinal: usize,
+    },
 }
 
 /// Finds the caller.
@@ -32,10 +48,10 @@ pub(crate) fn caller<'a>(edge: &Edge, request: &Incoming<'a>) -> Result<Caller<'
         .into_iter()
         .flat_map(|id| message.name_addrs(id).flatten());
     for wanted in preferred {
-        if let Some(binding) = bindings.iter().find(|id| owns(edge, **id, wanted.uri)) {
+        let found = bindings.iter().find_map(|id| Some((*id, wish(edge, *id, message, &wanted)?)));
+        if let Some((binding, wish)) = found {
             check_from(edge, bindings, request)?;
-            let wish = Some(message.text(wanted.span));
-            return Ok(Caller { binding: *binding, wish });
+            return Ok(Caller { binding, wish: Some(wish) });
         }
     }
     let first = *bindings.first().ok_or(Cause::NotRegistered)?;
@@ -50,8 +66,24 @@ pub(crate) fn in_dialog<'a>(edge: &Edge, message: Message<'a>, binding: BindingI
     let preferred = [HeaderId::PPreferredIdentity, HeaderId::PAssertedIdentity]
         .into_iter()
         .flat_map(|id| message.name_addrs(id).flatten());
-    let own = preferred.into_iter().find(|wanted| owns(edge, binding, wanted.uri));
-    Caller { binding, wish: own.map(|wanted| message.text(wanted.span)) }
+    let wish = preferred.into_iter().find_map(|wanted| wish(edge, binding, message, &wanted));
+    Caller { binding, wish }
+}
+
+/// How the identity that a UE prefers is asserted, if it is one of this binding's.
+fn wish<'a>(
+    edge: &Edge,
+    binding: BindingId,
+    message: Message<'a>,
+    wanted: &NameAddr<'a>,
+) -> Option<Wish<'a>> {
+    if owns(edge, binding, wanted.uri) {
+        return Some(Wish::Verbatim(message.text(wanted.span)));
+    }
+    let completed = edge.derived.numbers.preferred_identity(wanted.uri, &who(edge, binding))?;
+    let profile = edge.bindings.live(binding)?.profile();
+    let ordinal = identities(profile.identities).position(|i| same_identity(i.uri, &completed))?;
+    Some(Wish::Completed { display: wanted.display, ordinal })
 }
 
 /// The binding that From belongs to; `None` for an anonymous caller.
@@ -81,11 +113,16 @@ pub(crate) fn identities(value: &[u8]) -> impl Iterator<Item = NameAddr<'_>> {
     value.split(|&b| b == b'\n').filter_map(|line| NameAddr::read(line, Span::new(0, line.len())))
 }
 
-/// The number that local numbers are completed from: the caller's own, if it has one (R32).
-pub(crate) fn caller_number<'e>(edge: &'e Edge, caller: &Caller<'_>) -> Option<&'e [u8]> {
-    let profile = edge.bindings.live(caller.binding)?.profile();
+/// Who dials, for the number plan: the caller's own number, if it has one, its address, and the access
+/// point that it is registered through (R32).
+pub(crate) fn who(edge: &Edge, binding: BindingId) -> Who<'_> {
+    let Some(binding) = edge.bindings.live(binding) else {
+        return Who::default();
+    };
+    let profile = binding.profile();
     let mut all = identities(profile.identities).map(|i| i.uri).chain([profile.aor]);
-    all.find(|uri| identity_key(uri).is_some_and(|key| key.first() == Some(&b'+')))
+    let number = all.find(|uri| identity_key(uri).is_some_and(|key| key.first() == Some(&b'+')));
+    Who { number, user: Some(profile.aor), access_point: edge.points.name(binding.point) }
 }
 
 /// Writes the assertion where the UE wrote its wish (R27). The default identity is the first of
@@ -97,22 +134,27 @@ pub(crate) fn assert_identity(edge: &Edge, message: Message<'_>, caller: &Caller
     let Some(binding) = edge.bindings.live(caller.binding) else { return };
     edits.insert_with(at, |out| {
         out.extend_from_slice(b"P-Asserted-Identity: ");
-        match caller.wish {
-            Some(wish) => {
+        let profile = binding.profile();
+        let (display, ordinal) = match caller.wish {
+            Some(Wish::Verbatim(wish)) => {
                 out.extend_from_slice(wish);
                 if let Some(other) = other_form(edge, message, caller, wish) {
                     out.extend_from_slice(b", ");
                     out.extend_from_slice(other);
                 }
+                out.extend_from_slice(b"\r\n");
+                return;
             }
-            None => {
-                let profile = binding.profile();
-                let first = identities(profile.identities).next().map_or(profile.aor, |i| i.uri);
-                out.push(b'<');
-                out.extend_from_slice(first);
-                out.push(b'>');
-            }
+            Some(Wish::Completed { display, ordinal }) => (display, ordinal),
+            None => (&b""[..], 0),
+        };
+        if !display.is_empty() {
+            out.extend_from_slice(display);
+            out.push(b' ');
         }
+        out.push(b'<');
+        out.extend_from_slice(identities(profile.identities).nth(ordinal).map_or(profile.aor, |i| i.uri));
+        out.push(b'>');
         out.extend_from_slice(b"\r\n");
     });
 }

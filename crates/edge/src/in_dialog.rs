@@ -137,7 +137,7 @@ fn to_core(
         edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(&way.target, out));
     }
     let caller = identify::in_dialog(edge, message, binding);
-    from_access::normalise_to(edge, message, &caller, edits);
+    from_access::normalise_inside(edge, message, &caller, edits);
     if request.method() == Method::Ack {
         headers::count_hop(message, edits)?;
         headers::strip(message, headers::REQUEST_TO_CORE, edits);

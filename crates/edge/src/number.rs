@@ -5,31 +5,50 @@
 //! 28880001, 075528880001, 0085223456789  bare, as dialled   -> completed, same forms
 //! tel:28880001, tel:...;phone-context=   local              -> completed, same forms
 //! sip:28880001@d;user=phone              local in a SIP URI -> the number in place, the rest kept
-//! tel:+86..., sip:+86...@d               global             -> untouched
+//! tel:+86..., sip:+86...@d               global             -> untouched, or by `convert` in the other scheme
 //! sip:125XX001XX@as1..., sip:user1@d     no number          -> untouched
-//! 110, 10086, whatever `special` lists   short codes, emergency: never completed
+//! 110, 10086, 125…                       emergency, services, short codes: never completed
 //! ```
 //! Completion is idempotent: what it wrote, it leaves alone.
 
+mod dial;
+mod dialled;
+mod lists;
+mod pattern;
+mod trace;
+
+pub use dial::Special;
+pub use trace::{AreaSource, PlaceSource, Step};
+
+use crate::address::Pieces;
 use config::{NumberOutput, NumberPlan as Settings};
-use sip::Message;
-use smallvec::SmallVec;
+use dial::{Dial, Here, Place};
+use dialled::{Dialled, Shape, bare};
+use sip::{HeaderId, Message, NameAddr};
 use wire::EditList;
-use wire::bytes_class::trim;
 
 /// A plan, compiled from its settings.
 #[derive(Clone, Debug)]
 pub struct NumberPlan {
-    country_code: Box<[u8]>,
-    area_code: Box<[u8]>,
-    national_prefix: Box<[u8]>,
-    international_prefix: Box<[u8]>,
-    area_codes: Patterns,
-    national_numbers: Patterns,
-    special: Patterns,
-    subscriber_digits_min: usize,
+    base: Dial,
+    places: Box<[Place]>,
     output: NumberOutput,
+    convert: bool,
+    refer_to: bool,
+    preferred_identity: bool,
+    resource_lists: bool,
     domain: Box<[u8]>,
+}
+
+/// Who dials: what tells the place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Who<'a> {
+    /// The caller's own number, as a URI: its area code completes a subscriber number.
+    pub number: Option<&'a [u8]>,
+    /// The caller's address of record.
+    pub user: Option<&'a [u8]>,
+    /// The name of the access point it came in through.
+    pub access_point: Option<&'a str>,
 }
 
 /// Whether a URI was left as it came.
@@ -46,158 +65,175 @@ impl NumberPlan {
     /// Compiles `settings`; `domain` is the host of completed SIP URIs.
     #[must_use]
     pub fn new(settings: &Settings, domain: &str) -> Self {
-        let bytes = |text: &str| Box::from(text.as_bytes());
         Self {
-            country_code: bytes(&settings.country_code),
-            area_code: bytes(&settings.area_code),
-            national_prefix: bytes(&settings.national_prefix),
-            international_prefix: bytes(&settings.international_prefix),
-            area_codes: Patterns::new(&settings.area_codes),
-            national_numbers: Patterns::new(&settings.national_numbers),
-            special: Patterns::new(&settings.special),
-            subscriber_digits_min: settings.subscriber_digits_min,
+            base: Dial::new(settings),
+            places: settings.places.iter().map(|place| Place::new(settings, place)).collect(),
             output: settings.output,
-            domain: bytes(domain),
+            convert: settings.convert,
+            refer_to: settings.refer_to,
+            preferred_identity: settings.preferred_identity,
+            resource_lists: settings.resource_lists,
+            domain: domain.as_bytes().into(),
         }
     }
 
     /// Appends the completed form of `uri` to `out`, if it is a number that wants completion.
-    ///
-    /// `caller` is the caller's own URI: its area code completes a subscriber number (R32); without
-    /// one the configured area code does.
-    pub fn complete(&self, uri: &[u8], caller: Option<&[u8]>, out: &mut Vec<u8>) -> Completion {
+    pub fn complete(&self, uri: &[u8], who: &Who<'_>, out: &mut Vec<u8>) -> Completion {
+        self.complete_watched(uri, who, out, &mut |_| {})
+    }
+
+    /// The same, telling `step` which rule does what.
+    pub fn complete_watched(
+        &self,
+        uri: &[u8],
+        who: &Who<'_>,
+        out: &mut Vec<u8>,
+        step: &mut impl FnMut(Step<'_>),
+    ) -> Completion {
         let Some(dialled) = Dialled::read(uri) else {
+            step(Step::NoNumberAtAll);
             return Completion::Untouched;
         };
-        let global = match dialled.number.global {
-            true => dialled.is_bare().then(|| dialled.number.digits.clone()),
-            false => self.e164(&dialled, caller),
-        };
-        match (global, dialled.is_bare()) {
-            (Some(digits), _) => self.write_global(&digits, &dialled, out),
+        let global = dialled.number.global;
+        step(Step::Read { shape: dialled.shape.name(), digits: &dialled.number.digits, global });
+        let here = dial::here(&self.base, &self.places, who, step);
+        if let Shape::Sip { .. } = dialled.shape
+            && let Some(pattern) = psi(here.dial, bare(uri))
+        {
+            step(Step::Psi { pattern });
+            return Completion::Untouched;
+        }
+        if global {
+            step(Step::Global);
+            return self.global(&dialled, out, step);
+        }
+        match (here.e164(&dialled, who, &self.domain, step), dialled.is_bare()) {
+            (Some(digits), _) => self.write_global(&digits, &dialled, out, step),
             // A bare short code is left alone as a number, but it must become a URI (RFC 3966 §5.1.5).
-            (None, true) => self.write_local(&dialled, out),
+            (None, true) => self.write_local(&dialled, &here, out),
             (None, false) => return Completion::Untouched,
         }
         Completion::Completed
     }
 
-    /// Completes the Request-URI and the To of a request from a UE; `scratch` is working room.
+    /// A number that is complete: bare digits become a URI, a URI changes its scheme if the plan says so.
+    fn global(
+        &self,
+        dialled: &Dialled<'_>,
+        out: &mut Vec<u8>,
+        step: &mut impl FnMut(Step<'_>),
+    ) -> Completion {
+        let other = match dialled.shape {
+            Shape::Bare => true,
+            Shape::Tel => self.convert && self.output == NumberOutput::Sip,
+            Shape::Sip { .. } => self.becomes_tel(dialled),
+        };
+        if !other {
+            return Completion::Untouched;
+        }
+        self.write_global(&dialled.number.digits, dialled, out, step);
+        Completion::Completed
+    }
+
+    /// What a number is that no rule completes: an emergency number above all.
+    #[must_use]
+    pub fn special(&self, uri: &[u8], who: &Who<'_>) -> Option<Special> {
+        let dialled = Dialled::read(uri).filter(|dialled| !dialled.number.global)?;
+        let here = dial::here(&self.base, &self.places, who, &mut |_| {});
+        here.dial.special(&dialled.number.digits).map(|(kind, _)| kind)
+    }
+
+    /// Completes the Request-URI, the To and, by option, what else a request from a UE names; `scratch`
+    /// is working room.
     ///
     /// Whoever sends the response on gives the UE its own To back (R32).
     pub fn complete_request(
         &self,
         message: Message<'_>,
-        caller: Option<&[u8]>,
+        who: &Who<'_>,
         scratch: &mut Vec<u8>,
         edits: &mut EditList,
     ) {
         scratch.clear();
-        if self.complete(message.uri(), caller, scratch) == Completion::Completed {
+        if self.complete(message.uri(), who, scratch) == Completion::Completed {
             edits.replace(message.uri_span(), scratch);
         }
-        self.complete_to(message, caller, scratch, edits);
+        self.complete_inside(message, who, scratch, edits);
     }
 
-    /// Completes the To alone: inside a dialog the core knows the UE's peer by the completed one.
-    pub fn complete_to(
+    /// The same without the Request-URI: inside a dialog that is the remote target, and the core knows
+    /// the UE's peer by the completed To.
+    pub fn complete_inside(
         &self,
         message: Message<'_>,
-        caller: Option<&[u8]>,
+        who: &Who<'_>,
         scratch: &mut Vec<u8>,
         edits: &mut EditList,
     ) {
-        let Ok(to) = message.to() else { return };
+        if let Ok(to) = message.to() {
+            self.complete_address(&to, who, scratch, edits);
+        }
+        // R54: a Refer-To passes verbatim unless the operator says otherwise.
+        if self.refer_to
+            && let Ok(address) = message.address(HeaderId::ReferTo, wire::Cause::MissingHeader)
+        {
+            self.complete_address(&address, who, scratch, edits);
+        }
+        if self.resource_lists {
+            self.complete_list(message, who, scratch, edits);
+        }
+    }
+
+    fn complete_address(
+        &self,
+        address: &NameAddr<'_>,
+        who: &Who<'_>,
+        scratch: &mut Vec<u8>,
+        edits: &mut EditList,
+    ) {
         scratch.clear();
-        if self.complete(to.uri, caller, scratch) == Completion::Completed {
+        if self.complete(address.uri, who, scratch) == Completion::Completed {
             // Outside <> the parameters of a URI would become those of the header field (RFC 3261 §20).
-            edits.replace_with(to.uri_span, |out| {
-                out.extend_from_slice(if to.bracketed { b"" } else { b"<" });
+            edits.replace_with(address.uri_span, |out| {
+                out.extend_from_slice(if address.bracketed { b"" } else { b"<" });
                 out.extend_from_slice(scratch);
-                out.extend_from_slice(if to.bracketed { b"" } else { b">" });
+                out.extend_from_slice(if address.bracketed { b"" } else { b">" });
             });
         }
     }
 
-    /// The digits of the E.164 number that `dialled` means; `None` to leave it alone.
-    fn e164(&self, dialled: &Dialled<'_>, caller: Option<&[u8]>) -> Option<Digits> {
-        let digits = &dialled.number.digits[..];
-        // Short codes first: 112 reads as an ordinary number to every later rule.
-        if self.special.matches(digits) {
-            return None;
-        }
-        if let Some(number) = after_prefix(digits, &self.international_prefix) {
-            return self.joined(&[number]);
-        }
-        match dialled.context() {
-            Context::None => self.national(digits, caller),
-            Context::Global(context) if *context == *self.country_code => self.national(digits, caller),
-            Context::Global(context) => {
-                let ours = context.starts_with(&self.country_code);
-                match after_prefix(digits, &self.national_prefix).filter(|_| ours) {
-                    Some(number) => self.joined(&[&self.country_code, number]),
-                    None if digits.len() < self.subscriber_digits_min => None,
-                    None => self.joined(&[&context, digits]),
-                }
-            }
-            Context::Domain(domain) if self.is_own(domain) => self.national(digits, caller),
-            Context::Domain(_) => None,
-        }
+    /// The completed form of an identity that a UE prefers; `None` to take it as it is.
+    #[must_use]
+    pub fn preferred_identity(&self, uri: &[u8], who: &Who<'_>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let wanted = self.preferred_identity && self.complete(uri, who, &mut out) == Completion::Completed;
+        wanted.then_some(out)
     }
 
-    /// A number dialled inside the country.
-    fn national(&self, digits: &[u8], caller: Option<&[u8]>) -> Option<Digits> {
-        if self.country_code.is_empty() {
-            return None;
-        }
-        if let Some(number) = after_prefix(digits, &self.national_prefix) {
-            return self.joined(&[&self.country_code, number]);
-        }
-        if self.national_numbers.matches(digits) {
-            return self.joined(&[&self.country_code, digits]);
-        }
-        if digits.len() < self.subscriber_digits_min {
-            return None;
-        }
-        let area = self.area_of(caller);
-        let area = area.as_deref().unwrap_or(&self.area_code);
-        if area.is_empty() {
-            return None;
-        }
-        self.joined(&[&self.country_code, area, digits])
+    /// Whether a SIP URI becomes `tel:` without losing anything that routes it: its host is ours.
+    fn becomes_tel(&self, dialled: &Dialled<'_>) -> bool {
+        self.convert
+            && self.output == NumberOutput::Tel
+            && dialled.shape.plain_host().is_some_and(|host| host.eq_ignore_ascii_case(&self.domain))
     }
 
-    /// The area code at the head of the caller's own number.
-    fn area_of(&self, caller: Option<&[u8]>) -> Option<Digits> {
-        let number = number_of(caller?)?;
-        let national = number.strip_prefix(&*self.country_code)?;
-        let len = self.area_codes.longest_prefix(national)?;
-        Some(Digits::from_slice(&national[..len]))
-    }
-
-    /// `parts` as one number, if it can be one: E.164 has at most 15 digits.
-    fn joined(&self, parts: &[&[u8]]) -> Option<Digits> {
-        let mut number = Digits::new();
-        parts.iter().for_each(|part| number.extend_from_slice(part));
-        let whole = self.subscriber_digits_min..=E164_DIGITS_MAX;
-        whole.contains(&number.len()).then_some(number)
-    }
-
-    fn is_own(&self, domain: &[u8]) -> bool {
-        let own = self.domain.len();
-        match domain.len().checked_sub(own) {
-            Some(0) => domain.eq_ignore_ascii_case(&self.domain),
-            Some(at) => domain[at - 1] == b'.' && domain[at..].eq_ignore_ascii_case(&self.domain),
-            None => false,
-        }
-    }
-
-    fn write_global(&self, digits: &[u8], dialled: &Dialled<'_>, out: &mut Vec<u8>) {
-        if let Shape::Sip { before, after, .. } = dialled.shape {
+    fn write_global(
+        &self,
+        digits: &[u8],
+        dialled: &Dialled<'_>,
+        out: &mut Vec<u8>,
+        step: &mut impl FnMut(Step<'_>),
+    ) {
+        if let Shape::Sip { before, after } = dialled.shape
+            && !self.becomes_tel(dialled)
+        {
             out.extend_from_slice(before);
             write_number(b"+", digits, dialled, out);
             out.extend_from_slice(after);
             return;
+        }
+        if !dialled.is_bare() && dialled.shape.name() != self.output.word() {
+            step(Step::Converted { to: self.output.word() });
         }
         match self.output {
             NumberOutput::Tel => {
@@ -212,17 +248,17 @@ impl NumberPlan {
         }
     }
 
-    fn write_local(&self, dialled: &Dialled<'_>, out: &mut Vec<u8>) {
+    fn write_local(&self, dialled: &Dialled<'_>, here: &Here<'_>, out: &mut Vec<u8>) {
         match self.output {
             NumberOutput::Tel => {
                 out.extend_from_slice(b"tel:");
                 write_number(b"", &dialled.number.digits, dialled, out);
                 out.extend_from_slice(b";phone-context=");
-                if self.country_code.is_empty() {
+                if here.dial.country_code.is_empty() {
                     out.extend_from_slice(&self.domain);
                 } else {
                     out.push(b'+');
-                    out.extend_from_slice(&self.country_code);
+                    out.extend_from_slice(&here.dial.country_code);
                 }
             }
             NumberOutput::Sip => {
@@ -244,177 +280,30 @@ impl NumberPlan {
 fn write_number(sign: &[u8], digits: &[u8], dialled: &Dialled<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(sign);
     out.extend_from_slice(digits);
-    for param in dialled.params().filter(|p| context_in(p).is_none()) {
+    for param in dialled.kept_params() {
         out.push(b';');
         out.extend_from_slice(param);
     }
 }
 
-const E164_DIGITS_MAX: usize = 15;
+fn psi<'d>(dial: &'d Dial, uri: &[u8]) -> Option<&'d [u8]> {
+    let pieces = Pieces::of(uri)?;
+    dial.psi(uri.get(pieces.user)?, uri.get(pieces.host_port)?)
+}
+
+/// Whether a name is the home domain or lies below it.
+fn is_own(domain: &[u8], name: &[u8]) -> bool {
+    match name.len().checked_sub(domain.len()) {
+        Some(0) => name.eq_ignore_ascii_case(domain),
+        Some(at) => name[at - 1] == b'.' && name[at..].eq_ignore_ascii_case(domain),
+        None => false,
+    }
+}
 
 /// Whether `uri` is a number without a scheme, which R32 lets stand where a URI should.
 #[must_use]
 pub fn is_bare_number(uri: &[u8]) -> bool {
     Dialled::read(uri).is_some_and(|dialled| dialled.is_bare())
-}
-
-/// What the digits of a number are kept in while it is worked on.
-type Digits = SmallVec<[u8; 32]>;
-
-/// A URI read as a number.
-struct Dialled<'a> {
-    shape: Shape<'a>,
-    number: Number,
-    /// What follows the number, from the first `;`.
-    params: &'a [u8],
-}
-
-enum Shape<'a> {
-    Bare,
-    Tel,
-    /// `before` ends with the colon, `after` starts with the `@`.
-    Sip {
-        before: &'a [u8],
-        after: &'a [u8],
-    },
-}
-
-struct Number {
-    digits: Digits,
-    /// Written with a `+`.
-    global: bool,
-}
-
-enum Context<'a> {
-    None,
-    Global(Digits),
-    Domain(&'a [u8]),
-}
-
-impl<'a> Dialled<'a> {
-    fn read(uri: &'a [u8]) -> Option<Self> {
-        let uri = trim(uri);
-        let uri = match uri {
-            [b'<', inner @ .., b'>'] => trim(inner),
-            _ => uri,
-        };
-        if let Some(rest) = after_scheme(uri, b"tel:") {
-            let (number, params) = split_at_byte(rest, b';');
-            return Self::of(Shape::Tel, number, params);
-        }
-        let sip = after_scheme(uri, b"sip:").or_else(|| after_scheme(uri, b"sips:"));
-        let Some(rest) = sip else {
-            return Self::of(Shape::Bare, uri, b"");
-        };
-        let (user, after) = split_at_byte(rest, b'@');
-        if !is_phone(after) {
-            return None;
-        }
-        let before = &uri[..uri.len() - rest.len()];
-        let (number, params) = split_at_byte(user, b';');
-        Self::of(Shape::Sip { before, after }, number, params)
-    }
-
-    fn of(shape: Shape<'a>, number: &[u8], params: &'a [u8]) -> Option<Self> {
-        Some(Self { shape, number: Number::read(number)?, params })
-    }
-
-    fn is_bare(&self) -> bool {
-        matches!(self.shape, Shape::Bare)
-    }
-
-    fn params(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.params.split(|&b| b == b';').map(trim).filter(|p| !p.is_empty())
-    }
-
-    fn context(&self) -> Context<'a> {
-        let Some(context) = self.params().find_map(context_in) else {
-            return Context::None;
-        };
-        match Number::read(context) {
-            Some(number) if number.global => Context::Global(number.digits),
-            _ => Context::Domain(context),
-        }
-    }
-}
-
-impl Number {
-    /// Reads `+` and digits; visual separators of RFC 3966 §5.1.1 fall away.
-    fn read(text: &[u8]) -> Option<Self> {
-        let (global, rest) = match text {
-            [b'+', rest @ ..] => (true, rest),
-            _ => (false, text),
-        };
-        let mut digits = Digits::new();
-        for &b in rest {
-            match b {
-                b'0'..=b'9' if digits.len() < digits.inline_size() => digits.push(b),
-                b'-' | b'.' | b'(' | b')' => {}
-                _ => return None,
-            }
-        }
-        (!digits.is_empty()).then_some(Self { digits, global })
-    }
-}
-
-/// The global number in a URI, as its digits without the `+`.
-fn number_of(uri: &[u8]) -> Option<Digits> {
-    let uri = trim(uri);
-    let rest = [&b"tel:"[..], b"sip:", b"sips:"].iter().find_map(|scheme| after_scheme(uri, scheme))?;
-    let (user, _) = split_at_byte(rest, b'@');
-    let (number, _) = split_at_byte(user, b';');
-    let number = Number::read(number)?;
-    number.global.then_some(number.digits)
-}
-
-fn after_scheme<'a>(uri: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
-    let (head, rest) = uri.split_at_checked(scheme.len())?;
-    head.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
-fn after_prefix<'a>(digits: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    digits.strip_prefix(prefix).filter(|_| !prefix.is_empty())
-}
-
-/// `text` up to `byte`, and from it on.
-fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
-    text.split_at(memchr::memchr(byte, text).unwrap_or(text.len()))
-}
-
-/// Whether what follows the user part says `user=phone`; without it the user is a name (RFC 3261 §19.1.1).
-fn is_phone(after: &[u8]) -> bool {
-    after.split(|&b| b == b';').skip(1).any(|param| trim(param).eq_ignore_ascii_case(b"user=phone"))
-}
-
-fn context_in(param: &[u8]) -> Option<&[u8]> {
-    after_scheme(param, b"phone-context=")
-}
-
-/// Digits, `x` for any digit, and a last `*` for any further ones.
-#[derive(Clone, Debug, Default)]
-struct Patterns(Box<[Box<[u8]>]>);
-
-impl Patterns {
-    fn new(patterns: &[String]) -> Self {
-        Self(patterns.iter().map(|p| p.as_bytes().into()).collect())
-    }
-
-    fn matches(&self, digits: &[u8]) -> bool {
-        self.0.iter().any(|pattern| match pattern.strip_suffix(b"*") {
-            Some(head) => head_matches(head, digits),
-            None => pattern.len() == digits.len() && head_matches(pattern, digits),
-        })
-    }
-
-    fn longest_prefix(&self, digits: &[u8]) -> Option<usize> {
-        let fits = self.0.iter().filter(|p| head_matches(p, digits));
-        fits.map(|p| p.len()).max()
-    }
-}
-
-fn head_matches(pattern: &[u8], digits: &[u8]) -> bool {
-    pattern.len() <= digits.len()
-        && pattern.iter().zip(digits).all(|(p, d)| p == d || matches!(p, b'x' | b'X'))
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub(crate) fn request_of_ue(
         edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(&way.target, out));
     }
     let caller = identify::in_dialog(edge, message, binding);
-    from_access::normalise_to(edge, message, &caller, edits);
+    from_access::normalise_inside(edge, message, &caller, edits);
     from_access::edit(edge, message, &caller, &way.routes, edits)?;
     headers::contact_to_core(message, edge.points.at(target.point), edits);
     strip_stray(message, edits);

@@ -1,6 +1,7 @@
 //! `gatehouse ctl`: small questions of operators, each answered by a module of its own.
 
 mod headers;
+mod number;
 
 use clap::Subcommand;
 use std::io::Read;
@@ -14,12 +15,15 @@ pub(crate) enum Command {
     /// Takes the message on standard input through the header rules and shows what they do to it; exit
     /// status 0, 1 if the configuration or the message cannot be read, 2 if a rule rejects it.
     Headers(headers::Options),
+    /// Shows what the number plan makes of a number, and which rule does what.
+    Number(number::Options),
 }
 
 /// Answers it.
 pub(crate) fn run(command: &Command) -> ExitCode {
     match command {
         Command::Headers(options) => headers::run(options),
+        Command::Number(options) => number::run(options),
     }
 }
 

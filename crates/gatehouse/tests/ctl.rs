@@ -83,3 +83,48 @@ fn headers_exits_by_the_verdict() {
         "{errors}"
     );
 }
+
+const PLACES: &str = "
+[[realm.access.sip]]
+bind = '127.0.0.1:5060'
+transport = 'udp'
+name = 'berlin'
+[number_plan]
+area_code = '10'
+[[number_plan.places]]
+access_points = ['berlin']
+plan = 'germany'
+area_code = '30'
+";
+
+#[test]
+fn number_shows_each_rule() {
+    let (code, out, _) = ask(&["ctl", "number", "28880001", "--user", "+8675528880002"], PLACES, "");
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        out,
+        "read as bare digits: 28880001, as dialled\n\
+         no place of its own: plan china, country code 86, area code 10\n\
+         a local number: area code 755 of the caller's own number goes before it\n\
+         => tel:+8675528880001\n"
+    );
+    let arguments = ["ctl", "number", "tel:0301234567", "--access-point", "berlin"];
+    let (code, out, _) = ask(&arguments, PLACES, "");
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        out,
+        "read as tel: 0301234567, as dialled\n\
+         place of access point \"berlin\": plan germany, country code 49, area code 30\n\
+         national_prefix \"0\": the area code follows\n\
+         => tel:+49301234567\n"
+    );
+    let (_, out, _) = ask(&["ctl", "number", "sip:120@h;user=phone"], "", "");
+    assert!(
+        out.ends_with(
+            "emergency \"120\": an emergency number, never completed\n=> sip:120@h;user=phone (as it came)\n"
+        ),
+        "{out}"
+    );
+    let (code, _, errors) = ask(&["ctl", "number", "1", "--access-point", "paris"], PLACES, "");
+    assert_eq!((code, errors.as_str()), (Some(1), "no access point is named \"paris\"\n"));
+}

@@ -17,6 +17,7 @@ mod messaging;
 mod next_hops;
 mod races;
 mod reg_event;
+mod numbers;
 mod registration;
 mod restart;
 mod robustness;
