@@ -22,6 +22,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.msrp();
     checks.topology();
     checks.access_points();
+    checks.identity();
     crate::check_numbers::check(config, reader);
     crate::check_rules::check(config, reader);
     crate::content::check(config, reader);
@@ -360,6 +361,37 @@ impl Checks<'_> {
                     "such as \"core.example.net\"",
                 );
             }
+        }
+    }
+
+    /// What is written into header fields as it stands.
+    fn identity(&mut self) {
+        let identity = &self.config.identity;
+        let listeners = [Realm::Access, Realm::Core].into_iter().flat_map(|realm| {
+            let listeners = self.config.realm.of(realm).sip.iter().enumerate();
+            listeners.map(move |(i, listener)| {
+                let path = format!("realm.{}.sip[{i}].access_network_info", realm.label());
+                (path, listener.access_network_info.as_deref().unwrap_or_default())
+            })
+        });
+        let values = [
+            ("identity.access_network_info", &identity.access_network_info),
+            ("identity.orig_ioi", &identity.orig_ioi),
+            ("identity.term_ioi", &identity.term_ioi),
+        ];
+        let values = values.into_iter().map(|(path, value)| (path.to_owned(), value.as_str()));
+        let is_odd = |path: &str, value: &str| match path.ends_with("_ioi") {
+            true => !value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+            false => !value.bytes().all(|b| (32..127).contains(&b)),
+        };
+        let odd: Vec<String> = listeners
+            .chain(values)
+            .filter(|(path, value)| is_odd(path, value))
+            .map(|(path, _)| path)
+            .collect();
+        for path in odd {
+            let hint = "printable ASCII on one line; an ioi is a name like \"home1.net\"";
+            self.fault(&path, format!("`{path}` cannot stand in a header field"), hint);
         }
     }
 

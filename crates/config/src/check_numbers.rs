@@ -98,7 +98,12 @@ impl Checks<'_> {
             match number {
                 Some(digits) if digits.bytes().all(|b| b.is_ascii_digit() || b == b'x') => {}
                 _ => {
-                    self.address(&path, user, "a user", "for example \"+8610*\" or \"user1@ims.example.net\"")
+                    self.address(
+                        &path,
+                        user,
+                        "a user",
+                        "for example \"+8610*\" or \"user1@ims.example.net\"",
+                    );
                 }
             }
         }

@@ -27,12 +27,12 @@ pub use rules::{
     RuleKind, StatusRange, Template, TemplatePart, protected,
 };
 pub use sections::{
-    Admin, Blacklist, Config, Core, Identity, Limits, Log, Msrp, MsrpListener, Node, NumberPlan, RealmConfig,
-    Realms, Registrar, SipListener, Timers, Tls, Validation,
+    AccessChecks, Admin, Blacklist, Checks, Config, Core, CoreChecks, Identity, Limits, Log, Msrp,
+    MsrpListener, Node, NumberPlan, RealmConfig, Realms, Registrar, SipListener, Timers, Tls, Validation,
 };
 pub use types::{
-    BadNextHop, Keying, Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp, SrtpSuite,
-    TlsVersion,
+    BadNextHop, Keying, Latching, Level, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp,
+    SrtpSuite, TlsVersion,
 };
 
 use read::{Reader, Value};

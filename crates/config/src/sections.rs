@@ -9,7 +9,7 @@ use crate::plans::{NumberPlace, PlanName};
 use crate::read::section;
 use crate::rules::HeaderRule;
 use crate::types::{
-    Keying, Latching, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp, SrtpSuite, TlsVersion,
+    Keying, Latching, Level, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp, SrtpSuite, TlsVersion,
 };
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -225,6 +225,8 @@ section! {
         host: Option<String> = None;
         /// Names this access point in header rules and number plans.
         name: Option<String> = None;
+        /// P-Access-Network-Info that the network vouches for, told to the core of every UE of this access point.
+        access_network_info: Option<String> = None;
     }
 }
 
@@ -407,12 +409,75 @@ section! {
 }
 
 section! {
-    /// `[validation]`: how strictly requests are checked.
+    /// `[validation]`: how strictly requests are checked, side by side.
     Validation {
-        /// Rejects what the specification calls mandatory even where its own examples leave it out (R33).
-        strict: bool = false;
+        /// Requests of UEs.
+        access: AccessChecks = AccessChecks::default();
+        /// Requests of the core.
+        core: CoreChecks = CoreChecks::default();
     }
 }
+
+section! {
+    /// `[validation.access]`: how strictly requests of UEs are checked.
+    AccessChecks {
+        /// Fields that the specification's tables want (R33).
+        mandatory: Level = Level::Lenient;
+        /// Fields without a value (R34); lenient lets those pass that RFC 3261's grammar lets be empty.
+        empty_fields: Level = Level::Lenient;
+        /// Content-Type, boundaries and supported types (R37 to R40).
+        bodies: Level = Level::Strict;
+        /// Parts of a body: types that stand twice, CPIM fields that stand twice (R36, R41).
+        parts: Level = Level::Strict;
+        /// Habits that RFC 3261's grammar does not allow: open quotes, addresses without scheme and the like.
+        syntax: Level = Level::Off;
+    }
+}
+
+section! {
+    /// `[validation.core]`: how strictly requests of the core are checked.
+    CoreChecks {
+        /// Fields that the specification's tables want.
+        mandatory: Level = Level::Off;
+        /// Fields without a value.
+        empty_fields: Level = Level::Off;
+        /// Content-Type, boundaries and supported types.
+        bodies: Level = Level::Lenient;
+        /// Parts of a body.
+        parts: Level = Level::Lenient;
+        /// Habits that RFC 3261's grammar does not allow.
+        syntax: Level = Level::Off;
+    }
+}
+
+/// How strictly one side is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// Mandatory fields.
+    pub mandatory: Level,
+    /// Empty fields.
+    pub empty_fields: Level,
+    /// Types of bodies.
+    pub bodies: Level,
+    /// Parts of bodies.
+    pub parts: Level,
+    /// The grammar of fields.
+    pub syntax: Level,
+}
+
+macro_rules! checks {
+    ($($section:ident)*) => { $(
+        impl $section {
+            /// The same, whichever side it is.
+            #[must_use]
+            pub const fn checks(&self) -> Checks {
+                let Self { mandatory, empty_fields, bodies, parts, syntax } = *self;
+                Checks { mandatory, empty_fields, bodies, parts, syntax }
+            }
+        }
+    )* };
+}
+checks!(AccessChecks CoreChecks);
 
 section! {
     /// `[number_plan]`: how dialled numbers are completed (R32).
@@ -530,6 +595,12 @@ section! {
     Identity {
         /// P-Access-Network-Info for UEs that send none (R15); empty: nothing is added.
         access_network_info: String = "IEEE-802.11".to_owned();
+        /// Adds P-Charging-Vector with a fresh icid towards the core, and answers the core's own (RFC 7315 §4.6).
+        charging_vector: bool = false;
+        /// `orig-ioi` of that field: the network that requests come from; empty: left out.
+        orig_ioi: String = String::new();
+        /// `term-ioi` in answers to the core: the network that they come from; empty: left out.
+        term_ioi: String = String::new();
     }
 }
 

@@ -43,6 +43,18 @@ words! {
 }
 
 words! {
+    /// How strictly a group of checks is taken.
+    Level {
+        /// Not looked at.
+        Off = "off",
+        /// Faults are counted, and mended where that is safe.
+        Lenient = "lenient",
+        /// Faults are refused.
+        Strict = "strict",
+    }
+}
+
+words! {
     /// The URI scheme that completed numbers are written in (R32).
     NumberOutput {
         /// `tel:+86…`

@@ -80,8 +80,8 @@ const CASES: &[Case] = &[
     ),
     (
         "number_for_bool",
-        "[validation]\nstrict = 1\n",
-        &["f:2:10: `validation.strict` must be true or false, not an integer"],
+        "[msrp]\nend_calls = 1\n",
+        &["f:2:13: `msrp.end_calls` must be true or false, not an integer"],
     ),
     ("value_for_table", "node = 3\n", &["f:1:8: `node` must be a table, not an integer"]),
     (
@@ -98,6 +98,15 @@ const CASES: &[Case] = &[
         &[
             "f:2:10: `log.format` does not know \"jsn\" (did you mean \"json\"?)",
             "f:3:9: `log.level` does not know \"loud\" (one of error, warn, info, debug, trace)",
+        ],
+    ),
+    // validation
+    (
+        "a_level_that_is_none",
+        "[validation]\nstrict = true\n[validation.access]\nmandatory = \"lenent\"\n",
+        &[
+            "f:2:1: unknown key `strict` in validation (known here: access, core)",
+            "f:4:13: `validation.access.mandatory` does not know \"lenent\" (did you mean \"lenient\"?)",
         ],
     ),
     // number plan

@@ -82,7 +82,7 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&hops::FAILURES, c.hop_failures);
     bank.set(&hops::PROBES, c.probes);
     bank.set(&hops::OVERSIZE, c.oversize);
-    bank.set(&sip::SOFT_FAULTS, [c.soft_faults]);
+    bank.set(&sip::SOFT_FAULTS, c.soft_faults);
     bank.set(&sip::KEEPALIVES, [c.pings, c.rkeeps, c.stuns]);
     bank.set(&sip::HANDOVERS, [c.handovers]);
     bank.set(&sip::ORPHANS, [c.orphans]);

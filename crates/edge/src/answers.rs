@@ -3,11 +3,10 @@
 use crate::api::Outbox;
 use crate::exchange::{Exchange, Purpose};
 use crate::flow::Stream;
-use crate::headers;
 use crate::negotiation::strip_stray;
 use crate::registration::credentials;
 use crate::shard::Edge;
-use crate::trust;
+use crate::{headers, network, trust};
 use sip::Message;
 use wire::{EditList, Hop, Instant};
 
@@ -77,6 +76,7 @@ impl Edge {
         trust::strip_assertions(message, edits);
         assert_called(x, message, edits);
         headers::contact_to_core(message, self.points.at(x.requester.point), edits);
+        network::answer_charge(self, x, message, edits);
         match core::mem::take(&mut x.purpose) {
             Purpose::Invite(call) => {
                 self.invite_answered(x, call, message, edits, now, out);

@@ -1,5 +1,6 @@
 //! What a shard counts: plain integers that the shell reads and flushes to the metrics.
 
+use crate::validate::{GROUPS, Soft};
 use wire::{Cause, Realm};
 
 /// The number of method labels (`sip::Method`, `Other` last).
@@ -42,8 +43,8 @@ pub struct Counters {
     pub registrations_refreshed: u64,
     /// Registrations ended: de-registered, expired or replaced.
     pub registrations_ended: u64,
-    /// Soft faults that were let pass (R33): mandatory for the method by the tables, yet missing.
-    pub soft_faults: u64,
+    /// Faults that were let pass (R33), by group of checks as `validate::Group` counts them.
+    pub soft_faults: [u64; GROUPS],
     /// CRLF pings answered.
     pub pings: u64,
     /// `rkeep` requests answered (R8).
@@ -79,6 +80,13 @@ impl Counters {
         self.rejects[index(realm)][cause as usize]
     }
 
+    /// Counts the soft faults of one message.
+    pub(crate) fn soften(&mut self, soft: &Soft) {
+        for (sum, count) in self.soft_faults.iter_mut().zip(soft.0) {
+            *sum += u64::from(count);
+        }
+    }
+
     /// Counts one more.
     pub fn reject(&mut self, realm: Realm, cause: Cause) {
         self.rejects[index(realm)][cause as usize] += 1;
@@ -103,7 +111,7 @@ impl Default for Counters {
             registrations_opened: 0,
             registrations_refreshed: 0,
             registrations_ended: 0,
-            soft_faults: 0,
+            soft_faults: [0; GROUPS],
             pings: 0,
             rkeeps: 0,
             stuns: 0,

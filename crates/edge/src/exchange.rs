@@ -93,6 +93,8 @@ pub struct Exchange {
     pub fallback: Option<Hop>,
     /// Of the UE concerned.
     pub binding: Option<BindingId>,
+    /// P-Charging-Vector of the core's request, for the answer; empty if there is none to answer.
+    pub charging: Box<[u8]>,
     /// Whom its names are masked for, if the UE has no binding here.
     pub owner: Option<Owner>,
     /// As whom the UE was called, for its answers; empty if the core did not say.

@@ -12,8 +12,10 @@ use crate::hops::Tried;
 use crate::identify::Caller;
 use crate::proxy::Way;
 use crate::shard::Edge;
-use crate::validate::{Mode, Reject, request_from_access};
-use crate::{admit, headers, identify, in_dialog, keepalive, orphan, refuse, registration, trust};
+use crate::validate::{Reject, request_from_access};
+use crate::{
+    admit, bodies, headers, identify, in_dialog, keepalive, network, orphan, refuse, registration, trust,
+};
 use sip::{HeaderId, Message, Method};
 use wire::{Cause, EditList, Instant, Realm};
 
@@ -47,12 +49,8 @@ fn stages(
         keepalive::on_rkeep(edge, &request, out);
         return Ok(());
     }
-    let mode = match edge.config.validation.strict {
-        true => Mode::Strict,
-        false => Mode::Lenient,
-    };
-    let verdict = request_from_access(message, mode)?;
-    edge.counters.soft_faults += u64::from(verdict.soft_faults);
+    let verdict = request_from_access(message, &edge.config.validation.access.checks())?;
+    edge.counters.soften(&verdict.soft);
     let mut edits = core::mem::take(&mut edge.scratch.edits);
     edits.clear();
     let result = dispatch(edge, &request, &mut edits, out);
@@ -101,6 +99,7 @@ fn forward(
     let target = edge.target_of_route(route, &mut tried, draw, request.now).ok_or(Cause::NoNextHop)?;
     edit(edge, message, caller, route, edits)?;
     headers::contact_to_core(message, edge.points.at(target.point), edits);
+    network::charge(edge, message, edits);
     let purpose = match request.method() {
         Method::Invite => Purpose::Invite(edge.open_call(request, caller.binding, &target, edits, out)?),
         Method::Subscribe | Method::Refer => {
@@ -150,26 +149,16 @@ pub(crate) fn edit(
     edits: &mut EditList,
 ) -> Result<(), Cause> {
     headers::count_hop(message, edits)?;
+    bodies::mend(message, &edge.config.validation.access.checks(), edits);
     identify::assert_identity(edge, message, caller, edits);
     headers::strip(message, headers::REQUEST_TO_CORE, edits);
     trust::strip_assertions(message, edits);
     headers::strip_option(message, HeaderId::Require, b"sec-agree", edits);
     headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);
     headers::route(message, route, edits);
-    access_info(edge, message, edits);
+    let point = edge.bindings.live(caller.binding).map(|binding| binding.point);
+    network::access_info(edge, message, point, edits);
     Ok(())
-}
-
-/// Tells the core the access network of a UE that did not (R15).
-pub(crate) fn access_info(edge: &Edge, message: Message<'_>, edits: &mut EditList) {
-    let info = edge.config.identity.access_network_info.as_bytes();
-    if !info.is_empty() && !message.has(HeaderId::PAccessNetworkInfo) {
-        edits.insert_with(message.fields_end(), |out| {
-            out.extend_from_slice(b"P-Access-Network-Info: ");
-            out.extend_from_slice(info);
-            out.extend_from_slice(b"\r\n");
-        });
-    }
 }
 
 /// Whether a request is addressed to the edge itself: our address, and no user (R58).

@@ -14,7 +14,7 @@ use crate::registration::credentials;
 use crate::route::Destination;
 use crate::shard::Edge;
 use crate::validate::{Reject, request_from_core};
-use crate::{admit, from_access, headers, in_dialog, orphan, refuse, trust};
+use crate::{admit, bodies, from_access, headers, in_dialog, orphan, refuse, trust};
 use sip::{Message, Method};
 use wire::{BindingId, Cause, EditList, Hop, Instant, ShardId};
 
@@ -43,8 +43,8 @@ fn stages(
         return Ok(());
     }
     note_alias(edge, &request);
-    let verdict = request_from_core(message)?;
-    edge.counters.soft_faults += u64::from(verdict.soft_faults);
+    let verdict = request_from_core(message, &edge.config.validation.core.checks())?;
+    edge.counters.soften(&verdict.soft);
     admit::from_core(edge, &request)?;
     let mut edits = core::mem::take(&mut edge.scratch.edits);
     edits.clear();
@@ -123,6 +123,7 @@ pub(crate) fn edit(
         edits.replace_with(message.uri_span(), |out| headers::push_as_request_uri(uri, out));
     }
     headers::count_hop(message, edits)?;
+    bodies::mend(message, &edge.config.validation.core.checks(), edits);
     headers::strip(message, headers::REQUEST_TO_ACCESS, edits);
     trust::privacy_to_access(message, edits);
     credentials::take_keys(message, edits); // R17: whatever the message is

@@ -236,7 +236,7 @@ impl Edge {
         out: &mut Outbox,
     ) {
         match sip::salvage(bytes, &self.derived.limits, index) {
-            Some(rest) => self.refuse(rest, origin, Reject { cause, field: None }, out),
+            Some(rest) => self.refuse(rest, origin, Reject::line(cause), out),
             None => self.note_reject(cause, origin, b"", out),
         }
     }

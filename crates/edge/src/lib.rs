@@ -29,6 +29,7 @@ pub mod keys;
 pub mod mask;
 mod media_news;
 pub mod negotiation;
+mod network;
 pub mod number;
 mod originate;
 mod orphan;

@@ -21,6 +21,7 @@ pub use dial::Special;
 pub use trace::{AreaSource, PlaceSource, Step};
 
 use crate::address::Pieces;
+use crate::shard::Edge;
 use config::{NumberOutput, NumberPlan as Settings};
 use dial::{Dial, Here, Place};
 use dialled::{Dialled, Shape, bare};
@@ -154,8 +155,7 @@ impl NumberPlan {
         scratch: &mut Vec<u8>,
         edits: &mut EditList,
     ) {
-        scratch.clear();
-        if self.complete(message.uri(), who, scratch) == Completion::Completed {
+        if self.completes(message.uri(), who, scratch) {
             edits.replace(message.uri_span(), scratch);
         }
         self.complete_inside(message, who, scratch, edits);
@@ -184,6 +184,13 @@ impl NumberPlan {
         }
     }
 
+    /// Puts the completed form of a URI of a message into `scratch`, if there is one.
+    fn completes(&self, uri: &[u8], who: &Who<'_>, scratch: &mut Vec<u8>) -> bool {
+        scratch.clear();
+        // What the core named and we hid is no dialled number.
+        !Edge::is_hidden(uri) && self.complete(uri, who, scratch) == Completion::Completed
+    }
+
     fn complete_address(
         &self,
         address: &NameAddr<'_>,
@@ -191,8 +198,7 @@ impl NumberPlan {
         scratch: &mut Vec<u8>,
         edits: &mut EditList,
     ) {
-        scratch.clear();
-        if self.complete(address.uri, who, scratch) == Completion::Completed {
+        if self.completes(address.uri, who, scratch) {
             // Outside <> the parameters of a URI would become those of the header field (RFC 3261 §20).
             edits.replace_with(address.uri_span, |out| {
                 out.extend_from_slice(if address.bracketed { b"" } else { b"<" });

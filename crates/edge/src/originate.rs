@@ -69,6 +69,7 @@ impl Edge {
             purpose,
             fallback: None,
             binding,
+            charging: Box::default(),
             owner: None,
             called: Box::default(),
             tried: Tried::default(),

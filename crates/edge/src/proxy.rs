@@ -16,7 +16,7 @@ use crate::headers::Alias;
 use crate::hops::{Place, Tried};
 use crate::mask::Owner;
 use crate::shard::Edge;
-use crate::{counters, headers, reply, trust};
+use crate::{counters, headers, network, reply, trust};
 use config::Config;
 use core::time::Duration;
 use sip::transaction::Effects;
@@ -113,6 +113,7 @@ impl Edge {
         let (method, origin) = (request.method(), request.origin);
         let mut echo = spare.echo;
         echo.read(request.message, origin);
+        let charging = network::vector_of(self, request.message, origin.realm);
         let id = self.exchanges.insert_with(|id| Exchange {
             id,
             method,
@@ -128,6 +129,7 @@ impl Edge {
             purpose: Purpose::Plain,
             fallback: reply::fallback_hop(origin, &request.via),
             binding: way.binding,
+            charging,
             owner: way.owner,
             called: trust::called(request),
             tried: way.tried.clone().unwrap_or_default(),

@@ -119,6 +119,10 @@ impl Edge {
             lines.extend_from_slice(b": ");
             lines.extend_from_slice(field.name().as_bytes());
         }
+        if !reject.detail.is_empty() {
+            lines.extend_from_slice(b" ");
+            lines.extend_from_slice(reject.detail.as_bytes());
+        }
         lines.extend_from_slice(b"\"\r\n");
         match reject.cause.status() {
             Some(405) => lines.extend_from_slice(ALLOW),

@@ -23,7 +23,7 @@ use crate::proxy::Way;
 use crate::route::CONTACT_PARAM;
 use crate::shard::Edge;
 use crate::token::{FlowPath, FlowToken, Token};
-use crate::{from_access, headers};
+use crate::{headers, network};
 use core::time::Duration;
 use sip::{HeaderId, Message, NameAddr, unquote};
 use smallvec::SmallVec;
@@ -85,6 +85,7 @@ pub(crate) fn request(
         edge.abandon(Purpose::Register(Box::new(registering)));
         return Err(cause);
     }
+    network::charge(edge, request.message, edits);
     let purpose = Purpose::Register(Box::new(registering));
     let way = Way { target, binding: None, owner: None, purpose, tried: Some(tried) };
     edge.forward(request, way, edits, out).map(drop)
@@ -223,7 +224,7 @@ fn edit(
     headers::strip_option(message, HeaderId::ProxyRequire, b"sec-agree", edits);
     edit_contacts(message, registering, at, edits);
     credentials::edit_authorization(message, challenged_over_tls(edge, origin), edits);
-    from_access::access_info(edge, message, edits);
+    network::access_info(edge, message, Some(origin.point), edits);
     // Behind the Contact, as the figures have them.
     let contact = message.all(HeaderId::Contact).last();
     let end = contact.map_or(message.fields_end(), |field| field.line.end as usize);

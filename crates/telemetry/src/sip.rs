@@ -37,6 +37,9 @@ const CAUSES: [&str; Cause::ALL.len()] = {
     labels
 };
 const KEEPALIVE: Label = Label { name: "kind", values: &["crlf", "rkeep", "stun"] };
+/// The groups of `[validation]`, in the order of the edge.
+pub const CHECK: Label =
+    Label { name: "check", values: &["mandatory", "empty_fields", "bodies", "parts", "syntax"] };
 const EVENT: Label = Label { name: "event", values: &["opened", "refreshed", "ended"] };
 
 /// Messages that each header rule matched; its label takes the names of the operator's own rules.
@@ -67,8 +70,8 @@ families! {
         "Dialogs that a 2xx to INVITE confirmed.";
     FAILOVERS = Counter, "gatehouse_sip_failovers_total", [],
         "Requests that went to another next hop of the core because the first failed.";
-    SOFT_FAULTS = Counter, "gatehouse_sip_soft_faults_total", [],
-        "Requests let through although a field is missing that the tables call mandatory.";
+    SOFT_FAULTS = Counter, "gatehouse_sip_soft_faults_total", [CHECK],
+        "Faults of requests that were let pass, by group of checks.";
     HEADER_RULE_FAILURES = Counter, "gatehouse_sip_header_rule_failures_total", [],
         "Changes of header rules that were left out because the message would have become too large.";
     KEEPALIVES = Counter, "gatehouse_sip_keepalives_total", [KEEPALIVE],

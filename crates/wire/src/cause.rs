@@ -104,6 +104,8 @@ causes! {
     DuplicateHeader = "duplicate_header", 400, Peer, "header field occurs twice";
     /// An optional field is present with an empty value (R34).
     EmptyHeader = "empty_header", 400, Peer, "header field is empty";
+    /// A field is written as RFC 3261's grammar does not allow, and the checks of syntax are strict.
+    BadSyntax = "bad_syntax", 400, Peer, "malformed header field";
     /// A field that this method must have is missing (R33).
     MissingHeader = "missing_header", 400, Peer, "mandatory header field missing";
     /// Require or Proxy-Require names an option we do not know.

@@ -3,7 +3,7 @@
 //! Only the values of `uri` in `entry` elements are looked at; the rest of the document, whatever its
 //! quality (R42), leaves as it came.
 
-use super::{Completion, NumberPlan, Who};
+use super::{NumberPlan, Who};
 use sip::{Message, multipart};
 use wire::{EditList, Span};
 
@@ -24,9 +24,7 @@ impl NumberPlan {
         let mut changed = false;
         for (from, to) in EntryUris::new(message.text(found.span)) {
             let value = Span::new(start + from, start + to);
-            scratch.clear();
-            if self.complete(message.text(value), who, scratch) == Completion::Completed && is_plain(scratch)
-            {
+            if self.completes(message.text(value), who, scratch) && is_plain(scratch) {
                 edits.replace(value, scratch);
                 changed = true;
             }

@@ -13,11 +13,11 @@ impl Patterns {
 
     /// The first pattern that all of `digits` fit.
     pub(super) fn find(&self, digits: &[u8]) -> Option<&[u8]> {
-        let fits = |pattern: &&Box<[u8]>| match pattern.strip_suffix(b"*") {
+        let fits = |pattern: &&[u8]| match pattern.strip_suffix(b"*") {
             Some(head) => head_matches(head, digits),
             None => pattern.len() == digits.len() && head_matches(pattern, digits),
         };
-        self.0.iter().find(fits).map(|pattern| &**pattern)
+        self.0.iter().map(|pattern| &**pattern).find(fits)
     }
 
     /// How many digits the area code at the head of `digits` has: of the forms that fit, the one with

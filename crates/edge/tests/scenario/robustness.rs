@@ -196,7 +196,7 @@ fn hostile_datagrams_do_no_harm() {
 #[test]
 fn strict_mode_refuses_what_the_tables_want() {
     let mut config = crate::world::config();
-    config.validation.strict = true;
+    config.validation.access.mandatory = config::Level::Strict;
     let mut world = World::with(config);
     registered_udp(&mut world, "user1", A);
     world.datagram(A, &vector("pager-02-message-recipient-list.sip"));
