@@ -49,7 +49,7 @@ pub(crate) struct Watch {
     way: Way,
     cseq: u32,
     /// The CSeq of the last NOTIFY.
-    notified: u32,
+    notified: Option<u32>,
     /// The version of the last document.
     version: Option<u32>,
     /// Its user is gone: it waits for the last NOTIFY.
@@ -126,7 +126,7 @@ impl Edge {
                 remote_tag: Box::default(),
                 way: Way::default(),
                 cseq: 0,
-                notified: 0,
+                notified: None,
                 version: None,
                 lingers: false,
                 failures: 0,
@@ -238,7 +238,7 @@ impl Edge {
         watch.remote_tag = Box::default();
         watch.way = Way::default();
         watch.version = None;
-        watch.notified = 0;
+        watch.notified = None;
     }
 
     /// A subscription is due: to be refreshed, tried again, or forgotten with its user.
@@ -301,10 +301,10 @@ impl Edge {
         }
         let Some(watch) = self.watches.slots.find_mut(id) else { return Err(Cause::UnknownDialog) };
         let cseq = request.cseq.number;
-        if cseq < watch.notified {
+        if watch.notified.is_some_and(|last| cseq < last) {
             return Err(Cause::BadCseq);
         }
-        let repeated = cseq == watch.notified && !watch.remote_tag.is_empty();
+        let repeated = watch.notified == Some(cseq);
         let info = match message.body().is_empty() {
             true => None,
             false => {
@@ -319,7 +319,7 @@ impl Edge {
         }
         let routes = self.routes_of_request(message);
         let Some(watch) = self.watches.slots.find_mut(id) else { return Ok(()) };
-        watch.notified = cseq;
+        watch.notified = Some(cseq);
         watch.failures = 0;
         if watch.remote_tag.is_empty() {
             // It came before the answer to its SUBSCRIBE (RFC 6665 §4.1.2.4).

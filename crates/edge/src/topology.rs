@@ -60,6 +60,18 @@ const OPAQUE: FieldSet = FieldSet::of(&[
     HeaderId::InReplyTo,
 ]);
 
+/// No stage lets these pass, in any message.
+const GONE: FieldSet = FieldSet::of(&[
+    HeaderId::Route,
+    HeaderId::RecordRoute,
+    HeaderId::Path,
+    HeaderId::PAccessNetworkInfo,
+    HeaderId::PVisitedNetworkId,
+    HeaderId::SecurityClient,
+    HeaderId::SecurityServer,
+    HeaderId::SecurityVerify,
+]);
+
 /// Only the URI of these is looked at: their tags name the dialog.
 const TAGGED: FieldSet = FieldSet::of(&[HeaderId::From, HeaderId::To]);
 
@@ -252,7 +264,7 @@ impl<'e, 'm> Screen<'e, 'm> {
             false => self.text(bytes, message.start_span(), Place::Field, edits),
         }
         for field in message.fields() {
-            if OPAQUE.has(field.id) {
+            if OPAQUE.has(field.id) || GONE.has(field.id) {
                 continue;
             }
             if TAGGED.has(field.id) {

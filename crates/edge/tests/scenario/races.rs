@@ -320,6 +320,52 @@ fn session_timers() {
     assert_clean(&mut world);
 }
 
+/// A fork that two ends answer (RFC 3261 §13.2.2.4): two dialogs, each with its media; the UE keeps one.
+#[test]
+fn a_fork_of_two_answers() {
+    let mut world = World::new();
+    let (invite, request) = invited(&mut world, "chat-01-invite.sip");
+    let mut oks = Vec::new();
+    for (tag, host) in [("t1", "10.1.1.1"), ("t2", "10.2.2.2")] {
+        let lines = format!("Contact: <sip:as@{host}:5061>\r\n");
+        world.core(&answer(&request, "200 OK", tag, &lines, &core_sdp("chat-02-200.sip")));
+        oks.push(world.one());
+    }
+    assert_eq!(world.edge.counters().media_sessions, 2);
+    for ok in &oks {
+        world.datagram(A, inside(&invite, ok, "ACK", 1, "").as_bytes());
+    }
+    let acks = world.sent();
+    assert!(
+        acks[0].text().starts_with("ACK sip:as@10.1.1.1:5061 ")
+            && acks[1].text().starts_with("ACK sip:as@10.2.2.2:5061 ")
+    );
+    world.datagram(A, inside(&invite, &oks[0], "BYE", 2, "").as_bytes());
+    let bye = world.one();
+    assert!(
+        bye.text().starts_with("BYE sip:as@10.1.1.1:5061 ") && bye.header("To").unwrap().ends_with("tag=t1")
+    );
+    world.core(&response(&bye, "200 OK", ""));
+    world.sent();
+    assert_eq!((world.edge.counters().media_sessions, ordered(&mut world).1.len()), (1, 1));
+    // R58: capabilities inside the dialog that is left, both ways.
+    world.datagram(A, inside(&invite, &oks[1], "OPTIONS", 3, "").as_bytes());
+    let options = world.one();
+    assert!(options.text().starts_with("OPTIONS sip:as@10.2.2.2:5061 "), "{}", options.text());
+    world.core(&response(&options, "200 OK", "Accept: application/sdp\r\n"));
+    assert_eq!(world.one().header("Accept").unwrap(), "application/sdp");
+    world.core(inside_from_core(&request, "OPTIONS", 9, "").replace("tag=far1", "tag=t2").as_bytes());
+    let options = world.one();
+    assert_eq!(options.hop, udp(A));
+    world.datagram(A, &response(&options, "200 OK", ""));
+    assert!(world.one().text().starts_with("SIP/2.0 200 "));
+    world.core(inside_from_core(&request, "BYE", 10, "").replace("tag=far1", "tag=t2").as_bytes());
+    let bye = world.one();
+    world.datagram(A, &response(&bye, "200 OK", ""));
+    world.sent();
+    assert_clean(&mut world);
+}
+
 /// A repeated 2xx is passed on each time, as it was first; so is its ACK; nothing is ordered twice.
 #[test]
 fn a_2xx_and_its_ack_are_repeated() {
