@@ -92,7 +92,7 @@ fn costs(directory: &Path, chosen: &dyn Fn(&str) -> bool, rows: &mut Vec<Row>) -
     for is_secure in [false, true] {
         let works: Vec<&Work> =
             WORKS.iter().filter(|work| work.is_secure == is_secure && chosen(work.name)).collect();
-        let mut kinds = vec![Kind::Epoll];
+        let mut kinds = vec![Kind::Epoll, Kind::IoUring];
         if works.is_empty() {
             continue;
         }
@@ -141,6 +141,10 @@ fn costs(directory: &Path, chosen: &dyn Fn(&str) -> bool, rows: &mut Vec<Row>) -
             };
             for (kind, target_ratio) in work.peers {
                 rows.extend(of(*kind).map(|values| row(*kind, values, *target_ratio)));
+            }
+            // No promise: which of our two ways is the better one here.
+            if let Some(values) = of(Kind::IoUring) {
+                println!("{}: io_uring {:.2}, epoll {:.2} {CPU}", work.name, median(values), median(epoll));
             }
             rows.push(Row { rounds: ROUNDS, ..Row::promise(work.name, CPU, median(epoll), work.limit) });
         }

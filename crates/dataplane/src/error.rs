@@ -26,6 +26,8 @@ pub enum StartError {
         /// What is wrong with it.
         error: io::Error,
     },
+    /// `media.io` demands io_uring and the system does not allow it.
+    IoUring(io::Error),
     /// The system refused a thread, an epoll instance or a mailbox.
     System(io::Error),
 }
@@ -47,6 +49,7 @@ impl StartError {
             Self::Bind { key, .. } => Some(key),
             Self::Tls(error) => Some(&error.key),
             Self::TokenKey { .. } => Some("node.token_key_file"),
+            Self::IoUring(_) => Some("media.io"),
             Self::System(_) => None,
         }
     }
@@ -58,6 +61,7 @@ impl fmt::Display for StartError {
             Self::Bind { key, address, error } => write!(f, "`{key}`: cannot listen on {address}: {error}"),
             Self::Tls(error) => fmt::Display::fmt(error, f),
             Self::TokenKey { file, error } => write!(f, "`node.token_key_file`: {}: {error}", file.display()),
+            Self::IoUring(error) => write!(f, "`media.io`: io_uring cannot be used here: {error}"),
             Self::System(error) => write!(f, "the system refused a thread or a descriptor: {error}"),
         }
     }

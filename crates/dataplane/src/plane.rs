@@ -131,6 +131,9 @@ impl Dataplane {
             file: token_file.unwrap_or(Path::new("")).to_owned(),
             error,
         })?;
+        if config.media.io == config::MediaIo::IoUring {
+            crate::rtp::probe().map_err(StartError::IoUring)?;
+        }
         let sockets = bind_all(&config)?;
         let addresses = addresses(&sockets);
         let (mailboxes, letters): (Vec<_>, Vec<_>) =

@@ -6,14 +6,19 @@
 //! A packet is read, changed and sent in one go, in one buffer. One packet is read for each report of
 //! epoll: a call's socket never has two, and asking a second time would cost as much as the first; a
 //! socket that does have more is reported again in the next turn, so that a flood waits for the others.
+//! With `media.io = "io_uring"` the kernel reports packets by itself and sends them together with the next
+//! wait, in buffers that it shares with us (`ring`); everything else is the same.
+//!
 //! A `Strict` side is connected once its source is known: the kernel then drops what others send.
 
 mod epoll;
 mod pace;
 mod record;
+mod ring;
 mod sessions;
 mod socket;
 mod tap;
+mod uring;
 mod view;
 
 use self::pace::Pace;
@@ -25,12 +30,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use media::command::RtpAbout;
 use media::rtp::{Datagram, Limits, RtpNotice, RtpRelay, Verdict};
+use rustix::fd::OwnedFd;
+use std::io;
 use std::sync::Arc;
 use telemetry::Bank;
 use wire::{Instant, MediaId, PrefixSet, Realm};
 
 pub use self::record::RtpRecord;
 pub(crate) use self::sessions::WORDS;
+pub(crate) use self::uring::probe;
 pub use self::view::{RtpSessionView, SideView};
 
 /// The RTP sessions of a shard and their sockets.
@@ -49,7 +57,15 @@ pub(crate) struct Rtp {
     blacklist_number: u32,
     taps: Vec<Tap>,
     pace: Pace,
+    engine: Engine,
     counters: Counters,
+}
+
+/// How packets are read and written.
+#[derive(Debug)]
+enum Engine {
+    Epoll,
+    Ring(Box<ring::Ring>),
 }
 
 /// What the shell knows of a session.
@@ -90,9 +106,14 @@ struct Outgoing {
 const TAIL_BYTES: usize = 32;
 
 impl Rtp {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
+    /// No sessions yet. Belongs to the thread that calls it.
+    ///
+    /// # Errors
+    /// If `media.io` demands io_uring and the system forbids it.
+    pub(crate) fn new(config: Arc<Config>, epoll: &OwnedFd) -> io::Result<Self> {
+        let engine = Engine::start(config.media.io, epoll)?;
         let relay = RtpRelay::new(limits(&config), ids_max(&config));
-        Self {
+        Ok(Self {
             relay,
             sockets: Sockets::default(),
             held: Vec::new(),
@@ -105,8 +126,9 @@ impl Rtp {
             blacklist: Arc::default(),
             blacklist_number: 0,
             taps: Vec::new(),
+            engine,
             counters: Counters::default(),
-        }
+        })
     }
 
     /// Takes a new configuration: for the sessions that are opened from here on.
@@ -152,7 +174,7 @@ impl Rtp {
         bank.set(&rtp::SOCKETS, [self.sockets.len() as u64]);
         bank.set(&rtp::SOCKETS_FAILED, [own.sockets_failed]);
         bank.set(&rtp::CAPTURED, [own.captured]);
-        bank.set(&rtp::ENGINES, [1, 0]);
+        bank.set(&rtp::ENGINES, [u64::from(!self.has_ring()), u64::from(self.has_ring())]);
     }
 
     /// Decides about a datagram in `buffer[..len]` that came to socket `at`.

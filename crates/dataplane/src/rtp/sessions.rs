@@ -5,7 +5,6 @@ use super::{Held, Rtp};
 use core::net::SocketAddr;
 use media::command::RtpOrder;
 use media::rtp::{Component, Latching, Notice, RtcpPort, RtpNotice, RtpSession};
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use std::io;
 use wire::{Cause, Instant, MediaId, Realm};
@@ -68,8 +67,7 @@ impl Rtp {
             return;
         };
         for at in held.sockets.as_flattened() {
-            // Closing takes it out of epoll.
-            drop(self.sockets.remove(*at));
+            self.close(*at);
         }
         if let Some(record) = record {
             self.count_quality(&record);
@@ -132,13 +130,12 @@ impl Rtp {
                     is_settled: false,
                     vetted: None,
                     is_tapped,
+                    serial: 0,
                 });
                 if let Some(held) = self.held_mut(id) {
                     held.sockets[realm as usize][component as usize] = at;
                 }
-                if let Some(socket) = self.sockets.get(at) {
-                    epoll::add(epoll, &socket.fd, EventData::new_u64(word(at)), EventFlags::IN)?;
-                }
+                self.start_listening(at, epoll)?;
             }
         }
         let Some(sockets) = self.held(id).map(|held| held.sockets) else { return Ok(()) };
@@ -194,6 +191,6 @@ fn at_component(even: SocketAddr, component: Component) -> io::Result<SocketAddr
 /// half lies above those of the fixed sockets.
 pub(crate) const WORDS: u64 = 1 << 31;
 
-fn word(at: u32) -> u64 {
+pub(super) fn word(at: u32) -> u64 {
     WORDS | u64::from(at)
 }

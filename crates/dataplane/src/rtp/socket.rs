@@ -25,6 +25,8 @@ pub(crate) struct MediaSocket {
     /// The last source that was not on the blacklist, and which blacklist that was.
     pub(crate) vetted: Option<(SocketAddr, u32)>,
     pub(crate) is_tapped: bool,
+    /// Tells it from others that had its place; given by `insert`.
+    pub(crate) serial: u32,
 }
 
 /// No socket.
@@ -54,10 +56,13 @@ impl MediaSocket {
 pub(crate) struct Sockets {
     places: Vec<Option<MediaSocket>>,
     free: Vec<u32>,
+    serial: u32,
 }
 
 impl Sockets {
-    pub(crate) fn insert(&mut self, socket: MediaSocket) -> u32 {
+    pub(crate) fn insert(&mut self, mut socket: MediaSocket) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        socket.serial = self.serial;
         if let Some(at) = self.free.pop() {
             self.places[at as usize] = Some(socket);
             return at;

@@ -102,6 +102,8 @@ pub(crate) struct Shard<S, R> {
     /// Given up when the process runs out of descriptors, so that a connection can be refused at all.
     spare: Option<OwnedFd>,
     publish_at: Instant,
+    /// With io_uring: epoll may still have something that it reported before.
+    is_epoll_open: bool,
     stopping: bool,
 }
 
@@ -128,7 +130,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             add(socket, DATAGRAMS + i as u64)?;
         }
         let records = Records::new(io.config.log.repeats_per_second_max);
-        let rtp = Rtp::new(Arc::clone(&io.config));
+        let rtp = Rtp::new(Arc::clone(&io.config), &io.epoll)?;
         Ok(Self {
             listeners,
             letters,
@@ -157,6 +159,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             alarm,
             spare: accept::spare(),
             publish_at: io.now,
+            is_epoll_open: true,
             stopping: false,
             io,
         })
@@ -174,6 +177,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             self.wait(now)?;
             let woke_at = self.clock.now();
             self.io.now = woke_at;
+            self.take_from_ring()?;
             self.turn();
             self.io.counters.turns += 1;
             now = self.clock.now();
@@ -186,9 +190,6 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
     }
 
     fn wait(&mut self, now: Instant) -> io::Result<()> {
-        if let Some(nap) = self.rtp.nap(now) {
-            let _ = rustix::thread::nanosleep(&Timespec::try_from(nap).unwrap_or_default());
-        }
         let machines = [self.edge.next_deadline(), self.relay.next_deadline(), self.rtp.next_deadline()];
         let deadline = machines
             .into_iter()
@@ -201,10 +202,40 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             self.alarm.ring_by(deadline, now)?;
         }
         self.events.clear();
-        match epoll::wait(&self.io.epoll, spare_capacity(&mut self.events), overdue.as_ref()) {
+        let nap = self.rtp.nap(now).filter(|_| overdue.is_none());
+        if self.rtp.has_ring() {
+            return self.rtp.wait_in_ring(nap, overdue.is_some() || self.is_epoll_open);
+        }
+        if let Some(nap) = nap {
+            let _ = rustix::thread::nanosleep(&Timespec::try_from(nap).unwrap_or_default());
+        }
+        self.poll(overdue.as_ref())
+    }
+
+    /// Takes from epoll what is ready; without a timeout it waits until something is.
+    fn poll(&mut self, timeout: Option<&Timespec>) -> io::Result<()> {
+        match epoll::wait(&self.io.epoll, spare_capacity(&mut self.events), timeout) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// With io_uring: relays the packets that came, and takes what is ready from epoll, which the ring
+    /// reports once for each time that something became ready.
+    fn take_from_ring(&mut self) -> io::Result<()> {
+        if !self.rtp.has_ring() {
+            return Ok(());
+        }
+        let is_ready = self.rtp.on_completions(self.io.now);
+        if self.rtp.has_notices() {
+            self.settle();
+        }
+        if is_ready || self.is_epoll_open {
+            self.poll(Some(&Timespec::default()))?;
+        }
+        // What is level-triggered and was not read to its end is not reported again by the ring.
+        self.is_epoll_open = !self.events.is_empty();
+        Ok(())
     }
 
     fn turn(&mut self) {

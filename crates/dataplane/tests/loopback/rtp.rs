@@ -1,6 +1,7 @@
 //! RTP through real sockets: two ends, a shard between them.
 
 use crate::stand_in::{Node, eventually, settings};
+use config::{Config, MediaIo};
 use core::sync::atomic::{AtomicU16, Ordering};
 use media::command::{MediaCommand, MediaKind, RtpAbout, RtpOrder};
 use media::rtp::{Latching, Protection, RtcpPort, RtpSession, RtpSide};
@@ -10,6 +11,49 @@ use std::sync::Arc;
 use std::time::Duration;
 use telemetry::capture::{Capture, Side};
 use wire::{Cause, MediaId, Random};
+
+/// Each test with both ways to read and write packets.
+macro_rules! tests {
+    ($($name:ident,)*) => {
+        mod by_epoll { $( #[test] fn $name() { super::$name(config::MediaIo::Epoll); } )* }
+        mod by_io_uring { $( #[test] fn $name() {
+            if !super::is_refused() {
+                super::$name(config::MediaIo::IoUring);
+            }
+        } )* }
+    };
+}
+
+tests! {
+    a_call_is_relayed_and_leaves_nothing_behind,
+    rtcp_has_the_odd_ports_until_it_is_multiplexed,
+    a_strict_side_is_deaf_to_others_and_follows_a_new_answer,
+    srtp_on_one_side_and_a_capture_of_both_views,
+    a_port_that_cannot_be_had_ends_the_session_and_takes_nothing,
+    from_ipv4_to_ipv6,
+    a_barred_source_is_not_heard,
+    an_unreachable_end_does_not_disturb_the_other,
+    silence_is_reported_to_the_edge,
+    five_thousand_sessions_leak_nothing,
+    a_burst_is_relayed_whole,
+}
+
+/// Where the system forbids io_uring, a node that demands it must say so instead of starting.
+fn is_refused() -> bool {
+    let refused = Node::try_start(with(MediaIo::IoUring)).err();
+    if let Some(error) = &refused {
+        assert_eq!(error.key(), Some("media.io"), "{error}");
+        let fallen_back = Node::start(with(MediaIo::Auto));
+        fallen_back.wait_metric("gatehouse_rtp_io_shards{engine=\"epoll\"}", 1);
+    }
+    refused.is_some()
+}
+
+fn with(io: MediaIo) -> Config {
+    let mut config = settings();
+    config.media.io = io;
+    config
+}
 
 /// A loopback address of this process alone, so that its ports are free.
 fn host() -> IpAddr {
@@ -117,9 +161,8 @@ fn drops(node: &Node, cause: &str) -> u64 {
     node.metric(&format!("gatehouse_rtp_dropped_packets_total{{cause=\"{cause}\"}}"))
 }
 
-#[test]
-fn a_call_is_relayed_and_leaves_nothing_behind() {
-    let node = Node::start(settings());
+fn a_call_is_relayed_and_leaves_nothing_behind(io: MediaIo) {
+    let node = Node::start(with(io));
     let call = Call::new();
     node.order([call.open()]);
     for sequence in 1..50 {
@@ -128,6 +171,8 @@ fn a_call_is_relayed_and_leaves_nothing_behind() {
     assert_eq!(node.log.count("Latched"), 2);
     node.wait_metric("gatehouse_rtp_sessions", 1);
     node.wait_metric("gatehouse_rtp_sockets", 2);
+    let engine = if io == MediaIo::IoUring { "io_uring" } else { "epoll" };
+    node.wait_metric(&format!("gatehouse_rtp_io_shards{{engine=\"{engine}\"}}"), 1);
     node.wait_metric("gatehouse_rtp_relayed_packets_total{realm=\"access\"}", 49);
     let views = node.plane().rtp_sessions(Some("call@ue"), 10).unwrap();
     assert_eq!((views.len(), views[0].access.totals.packets, views[0].core.totals.packets), (1, 49, 49));
@@ -143,9 +188,8 @@ fn a_call_is_relayed_and_leaves_nothing_behind() {
     node.wait_metric("gatehouse_rtp_session_quality_total{realm=\"access\",mos=\"4.0_and_up\"}", 1);
 }
 
-#[test]
-fn rtcp_has_the_odd_ports_until_it_is_multiplexed() {
-    let node = Node::start(settings());
+fn rtcp_has_the_odd_ports_until_it_is_multiplexed(io: MediaIo) {
+    let node = Node::start(with(io));
     let mut call = Call::new();
     let (ue_rtcp, core_rtcp) = (phone(host()), phone(host()));
     call.order.session.access.remote_rtcp = Some(ue_rtcp.local_addr().unwrap());
@@ -168,9 +212,8 @@ fn rtcp_has_the_odd_ports_until_it_is_multiplexed() {
     node.wait_metric("gatehouse_rtp_sockets", 0);
 }
 
-#[test]
-fn a_strict_side_is_deaf_to_others_and_follows_a_new_answer() {
-    let node = Node::start(settings());
+fn a_strict_side_is_deaf_to_others_and_follows_a_new_answer(io: MediaIo) {
+    let node = Node::start(with(io));
     let mut call = Call::new();
     node.order([call.open()]);
     let attacker = phone(host());
@@ -201,9 +244,8 @@ fn a_strict_side_is_deaf_to_others_and_follows_a_new_answer() {
     hears_nothing(&old);
 }
 
-#[test]
-fn srtp_on_one_side_and_a_capture_of_both_views() {
-    let node = Node::start(settings());
+fn srtp_on_one_side_and_a_capture_of_both_views(io: MediaIo) {
+    let node = Node::start(with(io));
     let mut call = Call::new();
     let key = |seed| MasterKey::random(Suite::AesCm128HmacSha1Tag80, &mut Random::from_u64(seed));
     call.order.session.access.protection = Protection::Sdes { send: key(1), receive: Some(key(2)) };
@@ -257,9 +299,8 @@ fn srtp_on_one_side_and_a_capture_of_both_views() {
     node.wait_metric("gatehouse_rtp_captured_packets_total", 42);
 }
 
-#[test]
-fn a_port_that_cannot_be_had_ends_the_session_and_takes_nothing() {
-    let node = Node::start(settings());
+fn a_port_that_cannot_be_had_ends_the_session_and_takes_nothing(io: MediaIo) {
+    let node = Node::start(with(io));
     let call = Call::new();
     let taken = UdpSocket::bind(call.order.core_local).unwrap();
     node.order([call.open()]);
@@ -279,9 +320,8 @@ fn a_port_that_cannot_be_had_ends_the_session_and_takes_nothing() {
     assert!(is_free(call.order.access_local));
 }
 
-#[test]
-fn from_ipv4_to_ipv6() {
-    let node = Node::start(settings());
+fn from_ipv4_to_ipv6(io: MediaIo) {
+    let node = Node::start(with(io));
     let mut call = Call::on(ID, host(), "::1".parse().unwrap());
     // ::1 is everybody's: take a port that is free.
     call.order.core_local =
@@ -290,9 +330,8 @@ fn from_ipv4_to_ipv6() {
     call.talk(1);
 }
 
-#[test]
-fn a_barred_source_is_not_heard() {
-    let node = Node::start(settings());
+fn a_barred_source_is_not_heard(io: MediaIo) {
+    let node = Node::start(with(io));
     let call = Call::new();
     node.order([call.open()]);
     call.talk(1);
@@ -306,9 +345,8 @@ fn a_barred_source_is_not_heard() {
 }
 
 /// A far end that is gone answers by ICMP, which must not cost the other direction anything.
-#[test]
-fn an_unreachable_end_does_not_disturb_the_other() {
-    let node = Node::start(settings());
+fn an_unreachable_end_does_not_disturb_the_other(io: MediaIo) {
+    let node = Node::start(with(io));
     let mut call = Call::new();
     node.order([call.open()]);
     call.talk(1);
@@ -327,9 +365,8 @@ fn an_unreachable_end_does_not_disturb_the_other() {
     call.talk(30);
 }
 
-#[test]
-fn silence_is_reported_to_the_edge() {
-    let mut config = settings();
+fn silence_is_reported_to_the_edge(io: MediaIo) {
+    let mut config = with(io);
     config.media.one_way_seconds = 1;
     config.media.inactivity_seconds = 2;
     let node = Node::start(config);
@@ -347,12 +384,11 @@ fn silence_is_reported_to_the_edge() {
 }
 
 /// Calls as at a busy hour: every port and every descriptor comes back.
-#[test]
-fn five_thousand_sessions_leak_nothing() {
+fn five_thousand_sessions_leak_nothing(io: MediaIo) {
     const SESSIONS: u32 = 5_000;
     let limit = dataplane::raise_descriptor_limit().unwrap_or(u64::MAX);
     assert!(limit > 2 * u64::from(SESSIONS) + 500, "{limit} descriptors do not do");
-    let node = Node::start(settings());
+    let node = Node::start(with(io));
     let template = Call::new();
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let ip = |last: u8| match host() {
@@ -378,6 +414,29 @@ fn five_thousand_sessions_leak_nothing() {
         node.wait_metric("gatehouse_rtp_sockets", 0);
         assert!(eventually(|| descriptors() <= before + 16), "{} of {before}", descriptors());
     }
+    assert_eq!(node.log.count("cause: NoMediaPorts"), 0);
     assert_eq!(node.log.count("cause: Bye"), 3 * SESSIONS as usize);
     node.wait_metric("gatehouse_rtp_sockets_failed_total", 0);
+}
+
+/// More packets at once than there are buffers, and longer than most.
+fn a_burst_is_relayed_whole(io: MediaIo) {
+    let mut config = with(io);
+    config.media.burst_packets_max = 10_000;
+    config.media.packets_per_second_max = 100_000;
+    let node = Node::start(config);
+    let call = Call::new();
+    node.order([call.open()]);
+    call.talk(1);
+    for round in 0..10u16 {
+        for n in 0..60 {
+            let mut bytes = packet(7, 2 + round * 60 + n);
+            bytes.resize(1_400, 1);
+            call.ue.send_to(&bytes, call.order.access_local).unwrap();
+        }
+        for n in 0..60 {
+            let (heard, _) = hear(&call.core);
+            assert_eq!((heard.len(), &heard[2..4]), (1_400, &(2 + round * 60 + n).to_be_bytes()[..]));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Machines that echo and do what a few magic words say, and a node that runs them.
 
 use config::{Config, MsrpListener, RealmConfig, SipListener, Tls};
-use dataplane::{Dataplane, Machines, Protocol, Relaying, Signalling};
+use dataplane::{Dataplane, Machines, Protocol, Relaying, Signalling, StartError};
 use edge::api::{Action, Event, Outbox, ShardContext};
 use media::command::MediaCommand;
 use media::relay;
@@ -221,12 +221,15 @@ pub struct Node {
 
 impl Node {
     pub fn start(config: Config) -> Self {
+        Self::try_start(config).unwrap()
+    }
+
+    pub fn try_start(config: Config) -> Result<Self, StartError> {
         let (log, telemetry) = (Log::default(), Arc::new(Telemetry::default()));
         let orders = Orders::default();
         let machines = StandIns(log.clone(), Arc::clone(&orders));
-        let plane =
-            Dataplane::start_with(Arc::new(config.clone()), Arc::clone(&telemetry), machines).unwrap();
-        Self { plane: Some(plane), log, telemetry, config, orders }
+        let plane = Dataplane::start_with(Arc::new(config.clone()), Arc::clone(&telemetry), machines)?;
+        Ok(Self { plane: Some(plane), log, telemetry, config, orders })
     }
 
     /// Gives orders to the relays of the shard, which has carried them out on return.
