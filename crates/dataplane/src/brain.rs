@@ -9,7 +9,7 @@ use edge::hops::health::State;
 use media::relay::{self, Limits, MsrpRelay};
 use std::sync::Arc;
 use telemetry::hops::{self, HopRow, HopState};
-use telemetry::{Bank, msrp, sip};
+use telemetry::{Bank, msrp, rtp, sip};
 use wire::{Cause, Instant, PrefixSet, Realm, StreamId};
 
 /// Makes an [`Edge`] and an MSRP relay for each shard.
@@ -56,6 +56,9 @@ impl Signalling for Edge {
     }
     fn publish(&self, bank: &Bank) {
         publish_edge(self.counters(), bank);
+        let (ports, sides) = (self.rtp_ports(), [Realm::Access, Realm::Core]);
+        bank.set(&rtp::PORTS, sides.map(|realm| ports.counts(realm)).as_flattened().iter().copied());
+        bank.set(&rtp::PORTS_EXHAUSTED, sides.map(|realm| ports.exhausted(realm)));
         bank.set(&sip::HEADER_RULE_FAILURES, [self.rules().failures()]);
         bank.set_rules(self.rules().matches());
     }

@@ -236,6 +236,12 @@ impl Edge {
         self.hops.status(now)
     }
 
+    /// The RTP ports of this shard.
+    #[must_use]
+    pub fn rtp_ports(&self) -> &RtpPorts {
+        &self.rtp_ports
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn counters(&self) -> &Counters {

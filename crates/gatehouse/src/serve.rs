@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use telemetry::{Telemetry, logs, msrp, sip};
+use telemetry::{Telemetry, logs, msrp, rtp, sip};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
@@ -152,13 +152,9 @@ impl Watched<'_> {
     /// Waits until nothing is under way, the time is up, or a second signal comes.
     async fn finish(&self, max: Duration, terminate: &mut Signal, interrupt: &mut Signal) {
         let end = Instant::now() + max;
-        let left = || (self.telemetry.sum(&sip::EXCHANGES, 0), self.telemetry.sum(&msrp::SESSIONS, 0));
-        tracing::info!(
-            exchanges = left().0,
-            msrp_sessions = left().1,
-            seconds_max = max.as_secs(),
-            "draining"
-        );
+        let left = || [&sip::EXCHANGES, &msrp::SESSIONS, &rtp::SESSIONS].map(|f| self.telemetry.sum(f, 0));
+        let [exchanges, msrp_sessions, rtp_sessions] = left();
+        tracing::info!(exchanges, msrp_sessions, rtp_sessions, seconds_max = max.as_secs(), "draining");
         loop {
             // Looked at only after a pause: shards publish their numbers with a delay.
             tokio::select! {
@@ -166,11 +162,12 @@ impl Watched<'_> {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
             }
-            if left() == (0, 0) {
+            let [exchanges, msrp_sessions, rtp_sessions] = left();
+            if [exchanges, msrp_sessions, rtp_sessions] == [0; 3] {
                 return;
             }
             if Instant::now() >= end {
-                tracing::warn!(exchanges = left().0, msrp_sessions = left().1, "drain time is up");
+                tracing::warn!(exchanges, msrp_sessions, rtp_sessions, "drain time is up");
                 return;
             }
         }

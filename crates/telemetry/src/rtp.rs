@@ -38,6 +38,8 @@ pub const fn mos_cell(hundredths: u16) -> usize {
     }
 }
 
+const STATE: Label = Label { name: "state", values: &["used", "unused"] };
+
 const ENGINE: Label = Label { name: "engine", values: &["epoll", "io_uring"] };
 
 families! {
@@ -63,6 +65,10 @@ families! {
         "Packets of these that did not arrive here.";
     QUALITY = Counter, "gatehouse_rtp_session_quality_total", [REALM, MOS],
         "Audio of ended sessions by side and estimated listening quality (E-model) of what came from it.";
+    PORTS = Gauge, "gatehouse_rtp_ports", [REALM, STATE],
+        "Pairs of RTP ports that sessions have, and that none has (resting ones included).";
+    PORTS_EXHAUSTED = Counter, "gatehouse_rtp_ports_exhausted_total", [REALM],
+        "Media lines that found no pair of ports free; each was answered 503.";
     SOCKETS = Gauge, "gatehouse_rtp_sockets", [],
         "Media sockets that are open.";
     SOCKETS_FAILED = Counter, "gatehouse_rtp_sockets_failed_total", [],
