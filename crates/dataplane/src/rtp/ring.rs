@@ -97,6 +97,8 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .setup_single_issuer()
             .setup_defer_taskrun()
+            // Without it a call that does not wait would leave undone what was deferred.
+            .setup_taskrun_flag()
             .build(ENTRIES)?;
         // SAFETY: all zeros is an empty message header.
         let mut head: Box<libc::msghdr> = Box::new(unsafe { core::mem::zeroed() });
@@ -162,9 +164,11 @@ impl Ring {
         // By its token: by its descriptor, the kernel would look at the requests of all sockets.
         let request = CancelBuilder::user_data(token);
         match self.ring.submitter().register_sync_cancel(None, request) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            done => done,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            done => done?,
         }
+        // The request lets go of the socket when its end is worked off.
+        self.submit()
     }
 
     /// The datagram in a buffer, `len` octets long, and the room behind it.
