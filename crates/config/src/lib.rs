@@ -28,7 +28,8 @@ pub use rules::{
 };
 pub use sections::{
     AccessChecks, Admin, Blacklist, Checks, Config, Core, CoreChecks, Identity, Limits, Log, Msrp,
-    MsrpListener, Node, NumberPlan, RealmConfig, Realms, Registrar, SipListener, Timers, Tls, Validation,
+    MsrpListener, MsrpRelay, Node, NumberPlan, RealmConfig, Realms, Registrar, SipListener, Timers, Tls,
+    Validation,
 };
 pub use types::{
     BadNextHop, Keying, Latching, Level, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp,
@@ -104,6 +105,9 @@ impl Config {
     /// Makes paths of files relative to the directory of the configuration file.
     fn place_files(&mut self, directory: &Path) {
         if let Some(file) = &mut self.node.token_key_file {
+            *file = directory.join(&file);
+        }
+        if let Some(file) = &mut self.msrp_relay.users_file {
             *file = directory.join(&file);
         }
         if let Some(path) = &mut self.blacklist.directory {

@@ -6,11 +6,12 @@ use core::time::Duration;
 use edge::Edge;
 use edge::api::{Event, Outbox, ShardContext};
 use edge::hops::health::State;
-use media::relay::{self, Limits, MsrpRelay};
+use media::msrp_auth::Settings;
+use media::relay::{self, ClassicLimits, Limits, MsrpRelay};
 use std::sync::Arc;
 use telemetry::hops::{self, HopRow, HopState};
 use telemetry::{Bank, msrp, rtp, sip};
-use wire::{Cause, Instant, PrefixSet, Realm, StreamId};
+use wire::{Cause, Instant, PrefixSet, Realm, StreamId, Transport};
 
 /// Makes an [`Edge`] and an MSRP relay for each shard.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,11 @@ impl Machines for Gatehouse {
     type Relaying = MsrpRelay;
 
     fn build(&self, config: &Arc<Config>, context: ShardContext) -> (Edge, MsrpRelay) {
-        let relay = MsrpRelay::new(relay_limits(config, &context.seed));
+        let limits = relay_limits(config, &context.seed);
+        let relay = match config.msrp_relay.users_file {
+            None => MsrpRelay::new(limits),
+            Some(_) => MsrpRelay::with_classic(limits, classic_limits(config, &context)),
+        };
         (Edge::new(Arc::clone(config), context), relay)
     }
 }
@@ -93,6 +98,44 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&sip::REGISTRATION_EVENTS, events);
     bank.set(&sip::REGISTRATIONS, [c.registrations]);
 }
+
+/// The realm of those who ask for a relay.
+pub(crate) fn relay_realm(config: &Config) -> &str {
+    match config.msrp_relay.realm.as_str() {
+        "" => &config.core.domain,
+        realm => realm,
+    }
+}
+
+fn classic_limits(config: &Config, context: &ShardContext) -> ClassicLimits {
+    let r = &config.msrp_relay;
+    let listener = |transport| {
+        let ours =
+            |p: &&edge::api::MsrpPoint| p.realm == Realm::Access && p.transport == transport && !p.websocket;
+        r.address.or_else(|| context.msrp.iter().find(ours).map(|point| point.advertised))
+    };
+    // What a seed is drawn for must not draw the same elsewhere.
+    let seed = core::array::from_fn(|n| context.seed.get(n).copied().unwrap_or(0) ^ 0xa5);
+    ClassicLimits {
+        auth: Settings {
+            realm: relay_realm(config).into(),
+            expires_min: r.expires_seconds_min,
+            expires_max: r.expires_seconds_max,
+            nonces_max: NONCES_MAX,
+        },
+        addresses: [listener(Transport::Tls), listener(Transport::Tcp)],
+        tls_only: r.tls_only,
+        grants_max: r.grants_max,
+        grants_per_user_max: r.grants_per_user_max,
+        next_hops: r.next_hops.iter().copied().collect(),
+        idle_max: Duration::from_secs(config.msrp.idle_seconds),
+        message_bytes_max: config.msrp.message_bytes_max,
+        seed,
+    }
+}
+
+/// Answered nonces that a shard remembers for their five minutes: 3 MB.
+const NONCES_MAX: usize = 65_536;
 
 /// The settings of the relay that the operator's file names; the rest are its own.
 fn relay_limits(config: &Config, seed: &[u8; 32]) -> Limits {

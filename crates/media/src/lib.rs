@@ -1,5 +1,6 @@
 //! MSRP relay and RTP sessions, sans-IO. They own no socket and read no clock.
 
 pub mod command;
+pub mod msrp_auth;
 pub mod relay;
 pub mod rtp;

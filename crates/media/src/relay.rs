@@ -19,6 +19,7 @@
 mod answer;
 pub mod api;
 mod chunk;
+mod classic;
 mod conn;
 mod content;
 mod counters;
@@ -30,9 +31,11 @@ mod timers;
 mod trust;
 
 pub use api::{Action, Event, Limits, Outbox, Reason, Segment, Trust};
+pub use classic::ClassicLimits;
 pub use counters::Counters;
 
 use crate::command::MediaCommand;
+use classic::Classic;
 use conn::{Conn, Conns};
 use session::Sessions;
 use std::collections::VecDeque;
@@ -51,6 +54,8 @@ pub struct MsrpRelay {
     /// Octets held over all connections.
     held_bytes: usize,
     counters: Counters,
+    /// What clients asked for themselves (RFC 4976), if that is served.
+    classic: Option<Box<Classic>>,
     /// Reused for table keys and rewritten paths.
     scratch: Vec<u8>,
 }
@@ -62,6 +67,7 @@ impl MsrpRelay {
         Self {
             conns: Conns::default(),
             sessions: Sessions::new(limits.hash_seed),
+            classic: None,
             limits,
             timers: Timers::default(),
             ready: VecDeque::new(),
@@ -69,6 +75,14 @@ impl MsrpRelay {
             counters: Counters::default(),
             scratch: Vec::new(),
         }
+    }
+
+    /// The same, which also serves clients that ask for it themselves (RFC 4976).
+    #[must_use]
+    pub fn with_classic(limits: Limits, classic: ClassicLimits) -> Self {
+        let first_slot = u32::try_from(limits.sessions_max).unwrap_or(u32::MAX / 2);
+        let classic = Some(Box::new(Classic::new(classic, first_slot)));
+        Self { classic, ..Self::new(limits) }
     }
 
     /// Takes one event in.
@@ -91,6 +105,11 @@ impl MsrpRelay {
             // RTP has a relay of its own.
             Event::Command(MediaCommand::Rtp(_)) => {}
             Event::Command(MediaCommand::Release { id, cause }) => self.end_session(id, cause, now, out),
+            Event::Users(users) => {
+                if let Some(classic) = &mut self.classic {
+                    classic.set_users(users);
+                }
+            }
         }
         self.run_ready(now, out);
     }

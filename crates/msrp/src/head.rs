@@ -82,6 +82,10 @@ headers! {
     UsePath = "Use-Path",
     /// How long it is granted.
     Expires = "Expires",
+    /// The least that may be asked for.
+    MinExpires = "Min-Expires",
+    /// The most that may be asked for.
+    MaxExpires = "Max-Expires",
     /// The type of the body.
     ContentType = "Content-Type",
     /// Challenge of a relay.

@@ -111,6 +111,15 @@ pub fn response(request: &Head<'_>, status: u16, comment: &[u8], out: &mut Vec<u
     end_line(request.id(), Flag::Last, out);
 }
 
+/// The same for an AUTH or another request that is answered with more than a status: along its whole path
+/// (RFC 4976 §5.1), with these fields.
+pub fn response_with(request: &Head<'_>, status: u16, fields: &[(HeaderId, &[u8])], out: &mut Vec<u8>) {
+    response_line(request.id(), status, comment(status), out);
+    paths(request.from_path(), uri::first(request.to_path()), out);
+    fields.iter().for_each(|(id, value)| header(*id, value, out));
+    end_line(request.id(), Flag::Last, out);
+}
+
 /// Appends a response when the head of the request is not at hand any longer.
 pub fn response_parts(id: &[u8], to_path: &[u8], from_path: &[u8], status: u16, out: &mut Vec<u8>) {
     response_line(id, status, comment(status), out);

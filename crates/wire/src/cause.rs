@@ -239,6 +239,8 @@ causes! {
     MsrpWrongSource = "msrp_wrong_source", 481, Peer, "connection from an address that was not signalled";
     /// The connection shows no certificate that was announced in SDP (RFC 8122).
     MsrpBadCertificate = "msrp_bad_certificate", 403, Peer, "certificate does not match the announced fingerprint";
+    /// Credentials of a client that asks for a relay are wrong, or it may not ask here (RFC 4976).
+    MsrpAuthRefused = "msrp_auth_refused", 403, Peer, "not authorised to use the relay";
     /// The peer of the session is gone or cannot be reached.
     MsrpPeerGone = "msrp_peer_gone", 408, Network, "MSRP peer unreachable";
     /// The MSRP head is too long.

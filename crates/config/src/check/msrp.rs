@@ -5,6 +5,18 @@ use wire::Transport;
 
 impl Checks<'_> {
     pub(super) fn msrp(&mut self) {
+        let relay = &self.config.msrp_relay;
+        if relay.expires_seconds_min > relay.expires_seconds_max {
+            self.fault(
+                "msrp_relay.expires_seconds_min",
+                "`expires_seconds_min` is above `expires_seconds_max`",
+                "no time could be granted",
+            );
+        }
+        let relay = &self.config.msrp_relay;
+        if relay.realm.bytes().any(|b| !(32..127).contains(&b) || b == b'"' || b == b'\\' || b == b':') {
+            self.fault("msrp_relay.realm", "not a realm", "printable, without quotes and colons");
+        }
         for (i, listener) in self.config.realm.core.msrp.iter().enumerate() {
             if listener.websocket {
                 let path = format!("realm.core.msrp[{i}].websocket");

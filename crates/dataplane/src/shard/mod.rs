@@ -171,6 +171,8 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         self.rtp.set_blacklist(Arc::clone(&blacklist));
         self.tell_edge(Event::Blacklist(blacklist));
         self.tell_edge(Event::NextHops(Arc::clone(&self.directory)));
+        let users = self.io.material.users();
+        self.tell_relay(relay::Event::Users(users), &[]);
         self.settle();
         let mut now = self.clock.now();
         while !self.stopping {
@@ -383,6 +385,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 }
                 Mail::Config(config, material) => {
                     self.tell_edge(Event::Certificates(material.fingerprints()));
+                    self.tell_relay(relay::Event::Users(material.users()), &[]);
                     self.io.config = Arc::clone(&config);
                     self.rtp.set_config(Arc::clone(&config));
                     self.io.material = material;

@@ -6,6 +6,7 @@ use crate::bind::Protocol;
 use crate::error::TlsError;
 use config::{Config, TlsVersion};
 use core::net::IpAddr;
+use media::msrp_auth::Users;
 use rustls::client::verify_server_name;
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
@@ -15,11 +16,13 @@ use std::path::Path;
 use std::sync::Arc;
 use wire::{Fingerprint, HashFunction, Realm};
 
-/// The TLS side of a configuration; replaced as a whole by a reload.
+/// The TLS side of a configuration, and the other secrets that it names; replaced as a whole by a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Material {
     access: RealmMaterial,
     core: RealmMaterial,
+    /// Who may ask for an MSRP relay.
+    users: Arc<Users>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,7 +45,8 @@ impl Material {
     /// # Errors
     /// The first file that cannot be used, by its key.
     pub fn load(config: &Config) -> Result<Self, TlsError> {
-        Ok(Self { access: load(config, Realm::Access)?, core: load(config, Realm::Core)? })
+        let users = Arc::new(users(config)?);
+        Ok(Self { access: load(config, Realm::Access)?, core: load(config, Realm::Core)?, users })
     }
 
     /// How we answer as a server.
@@ -76,12 +80,27 @@ impl Material {
         client.clone().map(|client| (client, name))
     }
 
+    /// Who may ask for an MSRP relay (RFC 4976).
+    pub(crate) fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users)
+    }
+
     fn realm(&self, realm: Realm) -> &RealmMaterial {
         match realm {
             Realm::Access => &self.access,
             Realm::Core => &self.core,
         }
     }
+}
+
+fn users(config: &Config) -> Result<Users, TlsError> {
+    let Some(file) = &config.msrp_relay.users_file else { return Ok(Users::default()) };
+    let fault = |message: String| TlsError {
+        key: "msrp_relay.users_file".to_owned(),
+        message: format!("{}: {message}", file.display()),
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
+    Users::read(&text, crate::brain::relay_realm(config)).map_err(fault)
 }
 
 fn load(config: &Config, realm: Realm) -> Result<RealmMaterial, TlsError> {

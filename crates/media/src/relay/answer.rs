@@ -47,7 +47,9 @@ impl MsrpRelay {
             return;
         };
         let side = session.spec.side(realm);
-        let (to, from) = (side.remote_path.clone().unwrap_or_default(), side.local_path.clone());
+        // Who writes to a relay of ours hears from that.
+        let ours = side.relay_uri.as_ref().unwrap_or(&side.local_path);
+        let (to, from) = (side.remote_path.clone().unwrap_or_default(), ours.clone());
         let status = cause.status().unwrap_or(400);
         self.answer(conn, out, |out| {
             write::response_parts(forward.id.as_bytes(), uri::first(&to), &from, status, out);
@@ -58,7 +60,7 @@ impl MsrpRelay {
     }
 
     /// Sends an answer, behind the message that is being written into the connection.
-    fn answer(&mut self, id: StreamId, out: &mut Outbox, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn answer(&mut self, id: StreamId, out: &mut Outbox, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(conn) = self.conns.of_mut(id) else { return };
         if conn.writer.is_none() {
             self.counters.answers += 1;

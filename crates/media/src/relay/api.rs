@@ -9,13 +9,15 @@
 //! `Segment::Input` points into them, then clears the outbox.
 
 use crate::command::{MediaCommand, MediaNotice};
+use crate::msrp_auth::Users;
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
+use std::sync::Arc;
 use wire::{CertificateDigests, MediaId, Realm, Span, StreamId, Transport};
 
 /// What happened outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// A connection to an MSRP listener was accepted, or one that `Action::Dial` asked for is up
     /// (TLS handshake done).
@@ -70,6 +72,8 @@ pub enum Event<'a> {
     },
     /// The edge orders.
     Command(MediaCommand),
+    /// Who may ask for a relay was replaced.
+    Users(Arc<Users>),
 }
 
 /// What the shell is to do.

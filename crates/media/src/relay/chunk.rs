@@ -14,15 +14,17 @@ use msrp::{Event, Flag, Head, HeaderId, Method, Piece, Start, uri};
 use wire::{Cause, Instant, MediaId, Realm, StreamId};
 
 /// What is to be done with a message, by its head.
-enum Route {
+pub(super) enum Route {
     /// Pass it on.
     To(Forward),
     /// Not yet.
     Hold(Wait),
     /// Answer it ourselves and swallow it.
     Refuse(Refusal),
-    /// Swallow it.
+    /// Swallow it, as a fault.
     Drop(Cause),
+    /// Swallow it: it was the relay's own business.
+    Swallow,
 }
 
 impl MsrpRelay {
@@ -121,6 +123,7 @@ impl MsrpRelay {
                     self.remove_conn(id, By::Us, now, out);
                 }
             }
+            Route::Swallow => self.set_flow(id, Flow::Discard),
             Route::Drop(cause) => {
                 self.count(cause);
                 self.set_flow(id, Flow::Discard);
@@ -140,16 +143,12 @@ impl MsrpRelay {
         let session = match found {
             Found::Session(session) => session,
             Found::Malformed => return Route::Refuse(Refusal::new(Cause::MsrpBadRequest)),
+            Found::Unknown => return self.route_classic(id, head, now, out),
             _ if !is_request => return Route::Drop(Cause::StrayResponse),
             Found::Pending(session) if !self.is_expected(conn, session) => {
                 return Route::Refuse(Refusal::closing(Cause::MsrpWrongSource));
             }
             Found::Pending(session) => return self.await_far(conn, session, now),
-            // RFC 4976 relays take AUTH; we are anchored by SDP and take none.
-            Found::Unknown if head.method() == Some(Method::Auth) => {
-                return Route::Refuse(Refusal { status: 501, ..Refusal::new(Cause::MethodNotAllowed) });
-            }
-            Found::Unknown => return Route::Refuse(Refusal::closing(Cause::MsrpUnknownSession)),
         };
         if let Err(refusal) = self.bind(id, session, head, now, out) {
             return match is_request {
@@ -161,7 +160,7 @@ impl MsrpRelay {
     }
 
     /// The message belongs to this session and came over its connection.
-    fn route_within(
+    pub(super) fn route_within(
         &mut self,
         id: StreamId,
         realm: Realm,
@@ -287,7 +286,9 @@ impl MsrpRelay {
         side.lost_at = None;
         session.last_activity_at = now;
         self.ready.extend(session.waiters.drain(..));
-        out.actions.push(Action::Notice(MediaNotice::Bound { id: session_id, realm }));
+        if self.classic.as_ref().is_none_or(|classic| !classic.owns(session_id)) {
+            out.actions.push(Action::Notice(MediaNotice::Bound { id: session_id, realm }));
+        }
     }
 
     /// Dials the peer of a side, if that is ours to do and was not done.

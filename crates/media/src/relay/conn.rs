@@ -1,6 +1,7 @@
 //! One connection: a source of messages, and a place where messages of others are written.
 
 use super::api::Limits;
+use super::classic::Token;
 use super::timers::Armed;
 use core::net::SocketAddr;
 use msrp::Reader;
@@ -16,6 +17,11 @@ pub(super) struct Conn {
     /// What it showed in the TLS handshake.
     pub(super) certificate: Option<Box<CertificateDigests>>,
     pub(super) opened_at: Instant,
+    /// What it was granted (RFC 4976), and until when at the latest.
+    pub(super) grants: Vec<Token>,
+    pub(super) granted_until: Option<Instant>,
+    /// Wrong proofs it gave.
+    pub(super) auth_failures: u8,
     /// Sessions bound to it, in the order of binding.
     pub(super) sessions: Vec<MediaId>,
     /// The session of its last message: most connections carry one.
@@ -138,6 +144,9 @@ impl Conn {
             secure: false,
             certificate: None,
             opened_at: now,
+            grants: Vec::new(),
+            granted_until: None,
+            auth_failures: 0,
             sessions: Vec::new(),
             last: None,
             armed: None,
@@ -159,7 +168,10 @@ impl Conn {
 
     /// The earliest clock that runs, and what it is for.
     pub(super) fn next_due(&self, limits: &Limits) -> Option<(Instant, Due)> {
-        let unbound = self.sessions.is_empty().then(|| (self.opened_at + limits.bind_max, Due::Unbound));
+        let unbound = self.sessions.is_empty().then(|| {
+            let until = self.opened_at + limits.bind_max;
+            (self.granted_until.map_or(until, |granted| granted.max(until)), Due::Unbound)
+        });
         let waits = match self.wait {
             Wait::Far { until, .. } => Some((until, Due::Far)),
             // While we do not read, silence is ours.

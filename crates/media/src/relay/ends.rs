@@ -138,6 +138,9 @@ impl MsrpRelay {
             }
         }
         self.ready.append(&mut session.waiters.drain(..).collect());
+        if self.classic.as_mut().is_some_and(|classic| classic.forget(id)) {
+            return; // the edge knows nothing of it
+        }
         let totals = session.totals;
         out.actions.push(Action::Notice(MediaNotice::Ended { id, cause, totals }));
     }
@@ -154,7 +157,7 @@ impl MsrpRelay {
         {
             self.abandon(id, &forward, out);
         }
-        if self.conns.of(id).is_some_and(|conn| conn.sessions.is_empty()) {
+        if self.conns.of(id).is_some_and(|conn| conn.sessions.is_empty()) && !self.has_grant(id, now) {
             self.remove_conn(id, By::Us, now, out);
         }
     }
@@ -174,6 +177,7 @@ impl MsrpRelay {
         let Some(mut conn) = self.conns.remove(id) else { return };
         self.timers.disarm(Alarm::Conn(id), &mut conn.armed);
         self.held_bytes -= conn.held.len();
+        self.revoke_all(&conn.grants);
         self.leave_source(id, &conn, out);
         self.leave_destination(&conn, out);
         if by == By::Us {

@@ -1,5 +1,6 @@
 //! The paths of a message as they go on (R66, R73).
 
+use super::classic::is_granted;
 use crate::command::MsrpSide;
 use msrp::{Head, uri};
 
@@ -23,12 +24,22 @@ pub(super) fn behind_relay<'a>(side: &MsrpSide, to_path: &'a [u8]) -> &'a [u8] {
 pub(super) fn push_own(head: &Head<'_>, side: &MsrpSide, out: &mut Vec<u8>) {
     match &side.relay_uri {
         None => push_path(head.from_path(), &side.local_path, out),
-        // It sent its request to the relay, so the relay answers.
-        Some(hop) if head.method().is_none() => out.extend_from_slice(hop),
+        // It sent its request to the relay, so the relay answers; what is answered along the whole path says
+        // which way it came.
+        Some(hop) if head.method().is_none() && !(is_granted(side) && has_more(head.to_path())) => {
+            out.extend_from_slice(hop);
+        }
         Some(hop) => {
             out.extend_from_slice(hop);
             out.push(b' ');
-            push_path(head.from_path(), &side.local_path, out);
+            match is_granted(side) {
+                true => out.extend_from_slice(head.from_path()),
+                false => push_path(head.from_path(), &side.local_path, out),
+            }
         }
     }
+}
+
+fn has_more(path: &[u8]) -> bool {
+    uri::list(path).nth(1).is_some()
 }

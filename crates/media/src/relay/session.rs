@@ -1,5 +1,6 @@
 //! Sessions and how they are found.
 
+use super::classic::is_granted;
 use super::timers::Armed;
 use crate::command::{Matching, MediaTotals, MsrpSession, MsrpSide};
 use ahash::RandomState;
@@ -224,7 +225,9 @@ fn is_between(side: &MsrpSide, to: &[u8], from: &[u8]) -> bool {
 
 /// The URIs that a side has for us: the one we wrote, and that of a relay of ours before its peer.
 fn own_uris(side: &MsrpSide) -> impl Iterator<Item = &[u8]> {
-    core::iter::once(&side.local_path).chain(&side.relay_uri).map(|uri| &uri[..])
+    // The URI of a grant is that of all its sessions, and finds none of them.
+    let ours = core::iter::once(&side.local_path).chain(&side.relay_uri);
+    ours.filter(|_| !is_granted(side)).map(|uri| &uri[..])
 }
 
 /// Writes the key that a side is found by under one of its URIs; false if it has none yet.

@@ -1,6 +1,7 @@
 //! The relay behind a shell of a few lines.
 
 mod binding;
+mod classic;
 mod flow;
 mod laws;
 mod pairs;
