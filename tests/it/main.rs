@@ -8,4 +8,5 @@ mod bench;
 mod calls;
 mod flows;
 mod hostile;
+mod msrp;
 mod registrar;

@@ -5,11 +5,13 @@
 //! is a failure, never a skipped test.
 
 pub mod baresip;
+pub mod capture;
 pub mod certificate;
 pub mod crossing;
 pub mod edge;
 pub mod kamailio;
 pub mod linphone;
+pub mod msrp;
 pub mod place;
 pub mod process;
 pub mod script;
