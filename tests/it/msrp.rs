@@ -1,6 +1,8 @@
 //! MSRP sessions signalled by SIPp, between ends that share no code with the edge, and with Kamailio's `msrp`
 //! relay chained behind it; every stream is captured and dissected by tshark.
 
+#![allow(clippy::unwrap_used)]
+
 use gatehouse_tests::capture::Capture;
 use gatehouse_tests::edge::{Edge, Settings};
 use gatehouse_tests::eventually;
@@ -60,7 +62,7 @@ fn chat(
             let to = to(at);
             let mut end = End::connect(ue, at);
             end.send(&send("first001", &to, UE, None));
-            let answer = end.next()?;
+            let answer = end.read()?;
             (answer.word() == "200").then_some((end, to))
         })
     });
@@ -72,7 +74,7 @@ fn bound(server: &TcpListener) -> std::thread::JoinHandle<End> {
     let server = server.try_clone().unwrap();
     std::thread::spawn(move || {
         let mut end = End::over(server.accept().unwrap().0);
-        let first = end.next().unwrap();
+        let first = end.read().unwrap();
         assert_eq!((first.word(), first.body.len()), ("SEND", 0), "the empty SEND goes through: {first:?}");
         end.send(&ok(&first));
         end
@@ -115,7 +117,7 @@ fn finish(mut chat: Chat) {
         side.finish();
     }
     // The BYE released the session, and the relay closed what carried it.
-    assert_eq!(chat.ue.next(), None, "closed with the call");
+    assert_eq!(chat.ue.read(), None, "closed with the call");
     eventually("no session left", || (metric(&chat.edge, "gatehouse_msrp_sessions") == 0).then_some(()));
 }
 
@@ -133,10 +135,10 @@ fn a_chat_of_independent_ends_passes_byte_for_byte_and_tshark_finds_no_fault() {
     for (n, size) in [1, 100, 14_000, 16_384, 65_536, 1_000_000].into_iter().enumerate() {
         let (id, body) = (format!("size{n:04}"), vec![b'a' + n as u8; size]);
         chat.ue.send(&send(&id, &chat.to, UE, Some(&body)));
-        let got = server.next().unwrap();
+        let got = server.read().unwrap();
         is_same(&got, &id, &body);
         server.send(&ok(&got));
-        let answer = chat.ue.next().unwrap();
+        let answer = chat.ue.read().unwrap();
         assert_eq!((answer.word(), answer.id()), ("200", id.as_str()));
         assert_eq!(answer.header("From-Path"), Some(chat.to.as_str()));
         assert_eq!(answer.header("To-Path"), Some(UE));
@@ -146,29 +148,29 @@ fn a_chat_of_independent_ends_passes_byte_for_byte_and_tshark_finds_no_fault() {
     let all: Vec<u8> = bodies.iter().flat_map(|body| send("near0007", &chat.to, UE, Some(body))).collect();
     chat.ue.send(&all);
     for body in &bodies {
-        let got = server.next().unwrap();
+        let got = server.read().unwrap();
         is_same(&got, "near0007", body);
         server.send(&ok(&got));
-        assert_eq!(chat.ue.next().unwrap().word(), "200");
+        assert_eq!(chat.ue.read().unwrap().word(), "200");
     }
     // And torn: each octet by itself.
     let torn = send("torn0008", &chat.to, UE, Some(b"\r\n-------torn0008-\r\n"));
     for octet in &torn {
         chat.ue.send(core::slice::from_ref(octet));
     }
-    let got = server.next().unwrap();
+    let got = server.read().unwrap();
     is_same(&got, "torn0008", b"\r\n-------torn0008-\r\n");
     // The other way; the server knows the UE by the path that the edge gave it.
     let to = got.header("From-Path").unwrap().to_owned();
     let from = format!("msrp://{core}:{SERVER_PORT}/hwK3zBbqenxBFB;tcp");
     for (n, body) in near_misses("back0009").iter().enumerate() {
         server.send(&send("back0009", &to, &from, Some(body)));
-        let got = chat.ue.next().unwrap();
+        let got = chat.ue.read().unwrap();
         is_same(&got, "back0009", body);
         assert_eq!(got.header("To-Path"), Some(UE), "{n}");
         assert_eq!(got.header("From-Path"), Some(chat.to.as_str()));
         chat.ue.send(&ok(&got));
-        assert_eq!(server.next().unwrap().word(), "200");
+        assert_eq!(server.read().unwrap().word(), "200");
     }
     finish(chat);
     let dissection = capture.dissect(&PORTS);
@@ -203,15 +205,15 @@ fn a_session_whose_far_path_leads_through_kamailio_s_relay() {
     let mut chat = chat(&place, [core, ue], server, &path, |at| format!("msrp://{at}/chained;tcp {behind}"));
     let (stream, _) = chat.server.accept().unwrap();
     let mut server = End::over(stream);
-    let first = server.next().unwrap();
+    let first = server.read().unwrap();
     assert_eq!((first.word(), first.body.len()), ("SEND", 0), "the empty SEND reaches the server");
     // Kamailio answers its hop, so the 200 is there before the server said anything.
     for n in 0..40 {
         let (id, body) = (format!("many{n:04}"), vec![b'k'; 10_000]);
         chat.ue.send(&send(&id, &chat.to, UE, Some(&body)));
-        let answer = chat.ue.next().unwrap();
+        let answer = chat.ue.read().unwrap();
         assert_eq!((answer.word(), answer.id()), ("200", id.as_str()));
-        let got = server.next().unwrap();
+        let got = server.read().unwrap();
         is_same(&got, &id, &body);
         let from = got.header("From-Path").unwrap();
         assert!(from.starts_with(&format!("msrp://{relay}:2855/chained;tcp msrp://")), "{from}");
@@ -228,7 +230,7 @@ fn a_session_whose_far_path_leads_through_kamailio_s_relay() {
 fn auth(ue: &mut End, to: &str, fields: &str) -> Message {
     let head = format!("MSRP auth0001 AUTH\r\nTo-Path: {to}\r\nFrom-Path: {UE}\r\n{fields}");
     ue.send(format!("{head}-------auth0001$\r\n").as_bytes());
-    ue.next().unwrap()
+    ue.read().unwrap()
 }
 
 /// Alice's answer to a challenge.
@@ -286,10 +288,10 @@ fn a_ue_that_asks_for_a_relay_sends_through_two_of_them() {
     let far = format!("msrp://{core}:{SERVER_PORT}/far;tcp");
     let path = format!("{grant} msrp://{relay}:2855/chained;tcp {far}");
     client.send(&send("chain001", &path, UE, Some(b"through two relays")));
-    let answer = client.next().unwrap();
+    let answer = client.read().unwrap();
     assert_eq!((answer.word(), answer.id(), answer.header("From-Path")), ("200", "chain001", Some(grant)));
     let mut server = End::over(server.accept().unwrap().0);
-    let got = server.next().unwrap();
+    let got = server.read().unwrap();
     is_same(&got, "chain001", b"through two relays");
     assert_eq!(got.header("To-Path"), Some(far.as_str()));
     let from = format!("msrp://{relay}:2855/chained;tcp {grant} {UE}");
@@ -297,9 +299,9 @@ fn a_ue_that_asks_for_a_relay_sends_through_two_of_them() {
     // Nobody else sends through the grant, and it leads nowhere that is not allowed.
     let mut thief = End::connect(ue, at);
     thief.send(&send("thief001", &path, UE, Some(b"x")));
-    assert_eq!(thief.next().unwrap().word(), "403");
+    assert_eq!(thief.read().unwrap().word(), "403");
     client.send(&send("there001", &format!("{grant} {far}"), UE, Some(b"x")));
-    assert_eq!(client.next().unwrap().word(), "403");
+    assert_eq!(client.read().unwrap().word(), "403");
     eventually("the session of the grant", || (metric(&edge, "gatehouse_msrp_sessions") == 1).then_some(()));
     let dissection = capture.dissect(&PORTS);
     assert_eq!(dissection.errors, Vec::<String>::new());

@@ -79,14 +79,14 @@ impl End {
     ///
     /// # Panics
     /// If nothing comes for ten seconds.
-    pub fn next(&mut self) -> Option<Message> {
+    pub fn read(&mut self) -> Option<Message> {
         loop {
             if let Some((message, len)) = split(&self.unread) {
                 self.unread.drain(..len);
                 return Some(message);
             }
             let mut part = [0; 65_536];
-            match self.stream.read(&mut part) {
+            match Read::read(&mut self.stream, &mut part) {
                 Ok(0) => return None,
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return None,
                 Ok(count) => self.unread.extend_from_slice(&part[..count]),
