@@ -79,7 +79,7 @@ fn headers_exits_by_the_verdict() {
         ask(&["ctl", "headers", "--direction", "from-access", "--source", "::1"], &bad, "");
     assert_eq!(code, Some(1));
     assert!(
-        errors.contains("gatehouse.toml:8:34: no rule may change Via (messages are routed by it"),
+        errors.contains("gatehouse.toml:8:33: no rule may change Via (messages are routed by it"),
         "{errors}"
     );
 }
