@@ -7,6 +7,7 @@
 mod bench;
 mod calls;
 mod flows;
+mod harm;
 mod hostile;
 mod msrp;
 mod registrar;

@@ -11,6 +11,7 @@ pub mod crossing;
 pub mod edge;
 pub mod kamailio;
 pub mod linphone;
+pub mod mini_core;
 pub mod msrp;
 pub mod place;
 pub mod process;

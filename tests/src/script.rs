@@ -207,6 +207,14 @@ impl Script {
     /// # Panics
     /// If a scenario fails or a message is not as it must be.
     pub fn run(&self, name: &str, transport: &str) -> Ran {
+        self.run_beside(name, transport, |_| {})
+    }
+
+    /// The same while `others` do what they like with the edge, whose UDP and TCP address they are told.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_beside(&self, name: &str, transport: &str, others: impl FnOnce(SocketAddr) + Send) -> Ran {
         let place = Place::new(&format!("flow-{name}-{transport}"));
         let core = place.address();
         let next_hop = SocketAddr::new(core, 5060);
@@ -220,7 +228,11 @@ impl Script {
         let remote = Some(edge.access(transport));
         let ue_stand = Stand { name: "ue", transport, address: place.address(), remote };
         let ue_side = Sipp::start(&place, ue_stand, self.ue.clone());
-        let sides = outcome(ue_side, core_side);
+        let at = edge.access("udp");
+        let sides = std::thread::scope(|scope| {
+            scope.spawn(|| others(at));
+            outcome(ue_side, core_side)
+        });
         let [ue, core_seen] = sides.unwrap_or_else(|failure| panic!("{name} over {transport}: {failure}"));
         let stand = Side {
             access: edge.access_address().to_string(),

@@ -52,7 +52,8 @@ impl Core {
         if in_dialog {
             let routes = request.list("Route");
             expect(routes.is_empty(), "R25", &format!("Route {routes:?} was not popped"));
-            expect(request.uri() == contact_of_ours, "R25", &format!("Request-URI {}", request.uri()));
+            let to_us = request.uri() == contact_of_ours || super::group::is_group(request.uri());
+            expect(to_us, "R25", &format!("Request-URI {}", request.uri()));
         }
         if method != "MESSAGE" && initial {
             expect(

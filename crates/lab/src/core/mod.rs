@@ -5,17 +5,20 @@
 //!  REGISTER ─▶ register ─▶ auth::Verifier
 //!  MESSAGE  ─▶ pager    ─▶ one MESSAGE to each contact of each recipient, by its Path
 //!  INVITE   ─▶ session  ─▶ MSRP taken in, then an INVITE of its own to the recipient
+//!  INVITE to the factory, REFER ▶ group ─▶ everybody of its list is called, each line told to all others
 //!  SUBSCRIBE ▶ watch    ─▶ NOTIFY at once, and with each refresh
 //! ```
 //! It is honest: whatever reaches it is held against what an edge owes a core (see `check`).
 
 mod check;
+mod group;
 mod pager;
 mod register;
 mod session;
 mod settings;
 mod watch;
 
+pub use group::GROUP;
 pub use settings::{CoreSettings, Subscriber};
 
 use crate::auth::Verifier;
@@ -49,6 +52,7 @@ pub struct Core {
     pending: BTreeMap<ClientId, Pending>,
     legs: BTreeMap<u64, Leg>,
     next_leg: u64,
+    next_group: u64,
     watchers: BTreeMap<u64, Watcher>,
     next_watcher: u64,
 }
@@ -74,6 +78,8 @@ pub struct CoreCounts {
     pub chats: u64,
     /// Messages carried inside them.
     pub chat_messages: u64,
+    /// Groups created.
+    pub groups: u64,
     /// SUBSCRIBEs that opened a subscription.
     pub subscriptions: u64,
 }
@@ -118,6 +124,7 @@ impl Core {
             pending: BTreeMap::new(),
             legs: BTreeMap::new(),
             next_leg: 0,
+            next_group: 0,
             watchers: BTreeMap::new(),
             next_watcher: 0,
             random,
@@ -191,6 +198,7 @@ impl Core {
             "MESSAGE" => self.on_message(id, request, now, out),
             "INVITE" => self.on_invite(id, origin, request, now, out),
             "BYE" => self.on_bye(id, request, now, out),
+            "REFER" => self.on_refer(id, request, now, out),
             "SUBSCRIBE" => self.on_subscribe(id, origin, request, now, out),
             _ => self.respond(id, request, 405, now, out),
         }

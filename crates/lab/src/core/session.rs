@@ -8,6 +8,7 @@
 //!  A ──INVITE──▶ leg (Bridge) ◀──▶ leg (Bridge) ──INVITE──▶ B    a chat: answered when B answers
 //! ```
 
+use super::group::{GROUP, is_group};
 use super::register::Binding;
 use super::{Core, Purpose};
 use crate::dialog::Dialog;
@@ -48,7 +49,7 @@ enum State {
 }
 
 #[derive(Debug)]
-enum Job {
+pub(super) enum Job {
     /// Takes one message in.
     TakeIn {
         sender: usize,
@@ -61,6 +62,23 @@ enum Job {
     Deliver { recipient: usize, contact: String, done: bool },
     /// Carries messages to and from another leg.
     Bridge { other: u64 },
+    /// Is in a group.
+    Member { group: u64, user: usize },
+}
+
+impl Leg {
+    pub(super) const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    pub(super) fn msrp(&self) -> &str {
+        &self.msrp
+    }
+
+    /// Whether a request inside a dialog is this leg's.
+    pub(super) fn owns(&self, request: &SipMessage) -> bool {
+        self.dialog.as_ref().is_some_and(|dialog| dialog.owns(request))
+    }
 }
 
 /// Headers of the sender's INVITE that reach the recipient unchanged (R30).
@@ -99,6 +117,10 @@ impl Core {
         out: &mut LabOutbox,
     ) -> Result<(), u16> {
         let sender = self.originator(request).ok_or(403_u16)?;
+        if is_group(request.uri()) {
+            let (media, _) = read_body(request).map_err(|_| 400_u16)?;
+            return self.create_group(id, origin, request, &media, now, out);
+        }
         let recipient = self.user_of(request.uri()).ok_or(404_u16)?;
         let bindings = self.alive(recipient, now);
         let binding = bindings.first().ok_or(480_u16)?;
@@ -124,7 +146,17 @@ impl Core {
         match service {
             Service::Large | Service::File => self.answer(leg, &media, now, out),
             Service::Chat | Service::Pager => {
-                let other = self.call(sender, recipient, binding, service, request, first, leg, now, out);
+                let other = self.call(
+                    sender,
+                    recipient,
+                    binding,
+                    service,
+                    request,
+                    first,
+                    Job::Bridge { other: leg },
+                    now,
+                    out,
+                );
                 self.bridge(leg, other);
             }
         }
@@ -158,12 +190,31 @@ impl Core {
         self.next_leg
     }
 
+    /// Opens the leg of somebody who called a group, and answers.
+    #[allow(clippy::too_many_arguments, reason = "one INVITE has that many ingredients")]
+    pub(super) fn admit(
+        &mut self,
+        id: ServerId,
+        origin: Origin,
+        request: &SipMessage,
+        media: &MsrpMedia,
+        job: Job,
+        now: Instant,
+        out: &mut LabOutbox,
+    ) {
+        self.check_media(media, "active", now);
+        let state = State::Alerted(id, Box::new(request.clone()));
+        let leg = self.open_leg(Service::Chat, state, origin.hop, job, media.transport, Some(&media.path));
+        self.answer(leg, media, now, out);
+    }
+
     /// Answers the INVITE of a leg with 200 and a passive end.
     fn answer(&mut self, leg: u64, offer: &MsrpMedia, now: Instant, out: &mut LabOutbox) {
         let contact = self.contact();
         let Some(state) = self.legs.get_mut(&leg) else {
             return;
         };
+        let contact = if matches!(state.job, Job::Member { .. }) { focus() } else { contact };
         let State::Alerted(id, request) = core::mem::replace(&mut state.state, State::Open) else {
             return;
         };
@@ -185,7 +236,7 @@ impl Core {
 
     /// Calls a contact; returns the leg.
     #[allow(clippy::too_many_arguments, reason = "one INVITE has that many ingredients")]
-    fn call(
+    pub(super) fn call(
         &mut self,
         sender: usize,
         recipient: usize,
@@ -193,12 +244,17 @@ impl Core {
         service: Service,
         carried: &SipMessage,
         first: Option<Part>,
-        other: u64,
+        job: Job,
         now: Instant,
         out: &mut LabOutbox,
     ) -> u64 {
         let hop = self.hop_of(binding);
-        let job = Job::Bridge { other };
+        let (contact, referred) = match job {
+            Job::Member { .. } => {
+                (focus(), Some(format!("<{}>", self.settings.subscribers[sender].identities[0])))
+            }
+            _ => (self.contact(), None),
+        };
         // an edge turns it into what its UE wants; without one the UE's own transport is the best guess
         let transport = match (self.settings.topology.edge(), binding.origin.transport) {
             (None, Transport::Tls) => Transport::Tls,
@@ -217,10 +273,10 @@ impl Core {
                 body::join(&[first, Part::new("application/sdp", sdp.as_bytes())], "ssboundary-1_")
             }
         };
-        let contact = self.contact();
         let bytes = self
             .terminating("INVITE", sender, recipient, binding, Some(service), hop)
             .field("Contact", &contact)
+            .maybe("Referred-By", referred.as_deref())
             .fields_of(carried, &CARRIED)
             .finish_with(&content_type, &body);
         let id = self.send(Purpose::Invite { leg }, bytes, hop, now, out);
@@ -320,10 +376,11 @@ impl Core {
     }
 
     pub(super) fn on_no_ack(&mut self, id: ServerId, now: Instant, out: &mut LabOutbox) {
-        self.violations.record(now, "RFC 3261 §13.3.1.4", "no ACK came for a 2xx");
         let concerned = |l: &Leg| matches!(l.state, State::Answered(server) if server == id);
         let leg = self.legs.iter().find(|(_, l)| concerned(l)).map(|(leg, _)| *leg);
+        // Where a BYE has come the 2xx had arrived, and an ACK that was lost concerns nobody.
         if let Some(leg) = leg {
+            self.violations.record(now, "RFC 3261 §13.3.1.4", "no ACK came for a 2xx");
             self.hang_up(leg, now, out);
         }
     }
@@ -366,6 +423,17 @@ impl Core {
 
     /// Leaves a leg, by BYE or CANCEL, and forgets it.
     fn hang_up(&mut self, leg: u64, now: Instant, out: &mut LabOutbox) {
+        self.hang_up_because(leg, None, now, out);
+    }
+
+    /// The same, saying why.
+    pub(super) fn hang_up_because(
+        &mut self,
+        leg: u64,
+        reason: Option<&str>,
+        now: Instant,
+        out: &mut LabOutbox,
+    ) {
         self.remember(leg, now);
         let Some(mut state) = self.forget(leg, out) else {
             return;
@@ -375,7 +443,7 @@ impl Core {
             (State::Alerted(id, request), _) => self.respond(*id, &request.clone(), 480, now, out),
             (State::Answered(_) | State::Open, Some(dialog)) => {
                 let via = self.via(state.hop);
-                let bytes = dialog.request("BYE", &via).finish();
+                let bytes = dialog.request("BYE", &via).maybe("Reason", reason).finish();
                 self.send(Purpose::Bye, bytes, state.hop, now, out);
             }
             (State::Answered(_) | State::Open, None) => {}
@@ -437,6 +505,10 @@ impl Core {
                     self.forward(sender, recipient, &binding, service, &invite, message.clone(), now, out);
                 }
             }
+            Job::Member { group, .. } => {
+                let group = *group;
+                self.tell_group(group, leg, &message, now, out);
+            }
             Job::Deliver { .. } => {
                 let detail = format!("{} on a session that only delivers", message.message_id);
                 self.violations.record(now, "R49", detail);
@@ -456,11 +528,11 @@ impl Core {
         now: Instant,
         out: &mut LabOutbox,
     ) {
-        let leg = self.call(sender, recipient, binding, service, invite, None, 0, now, out);
+        let job = Job::Deliver { recipient, contact: binding.uri.clone(), done: false };
+        let leg = self.call(sender, recipient, binding, service, invite, None, job, now, out);
         let Some(state) = self.legs.get_mut(&leg) else {
             return;
         };
-        state.job = Job::Deliver { recipient, contact: binding.uri.clone(), done: false };
         let msrp = state.msrp.clone();
         let message = MsrpMessage { success_report: false, ..message };
         self.msrp.send(&msrp, message, now, out);
@@ -495,6 +567,11 @@ impl Core {
     }
 }
 
+/// A conference is its own target (figure 5-63).
+fn focus() -> String {
+    format!("<{GROUP}>;isfocus")
+}
+
 fn read_body(request: &SipMessage) -> Result<(MsrpMedia, Option<Part>), String> {
     let content_type = request.first("Content-Type").unwrap_or_default();
     let mut media = None;
@@ -503,6 +580,7 @@ fn read_body(request: &SipMessage) -> Result<(MsrpMedia, Option<Part>), String> 
         match part.content_type.to_ascii_lowercase().as_str() {
             "application/sdp" => media = Some(Sdp::parse(&part.body)?.msrp()?),
             "message/cpim" => first = Some(part),
+            "application/resource-lists+xml" => {}
             other => return Err(format!("a body part of {other}")),
         }
     }

@@ -1,6 +1,7 @@
 //! The flows.
 
 use super::Stage;
+use super::groups::group_chat;
 use super::watching::{fetched_or_refused, subscriptions};
 use crate::file::sha256;
 use crate::service::Service;
@@ -44,6 +45,7 @@ pub const ALL: &[Flow] = &[
     Flow { name: "1-1 chat both ways, TCP to UDP", run: |s| chat(s, "carol", "dave") },
     Flow { name: "1-1 chat refused", run: refused },
     Flow { name: "1-1 chat cancelled while it rings", run: cancelled },
+    Flow { name: "group chat: created, joined, one kicked, left", run: group_chat },
     Flow { name: "subscriptions: notified, refreshed, ended", run: subscriptions },
     Flow { name: "subscriptions: fetched once, and refused", run: fetched_or_refused },
     Flow { name: "lost connection, and back over a new one", run: lost_connection },
@@ -234,7 +236,7 @@ fn content(
 }
 
 /// What the MSRP connection of a session runs over: TLS for a UE that asks for it (UM-01 `psMedia`).
-fn established(stage: &mut Stage<'_>, who: usize, session: u64) -> Result<Transport, String> {
+pub(super) fn established(stage: &mut Stage<'_>, who: usize, session: u64) -> Result<Transport, String> {
     let transport = stage.expect(who, "the MSRP connection", |e| match e {
         UeEvent::Established { tag, transport } if *tag == session => Some(*transport),
         _ => None,
@@ -244,7 +246,7 @@ fn established(stage: &mut Stage<'_>, who: usize, session: u64) -> Result<Transp
     Ok(transport)
 }
 
-fn incoming(stage: &mut Stage<'_>, who: usize, wanted: Service) -> Result<u64, String> {
+pub(super) fn incoming(stage: &mut Stage<'_>, who: usize, wanted: Service) -> Result<u64, String> {
     stage.expect(who, "the INVITE", |e| match e {
         UeEvent::Incoming { tag, service, .. } if *service == wanted => Some(*tag),
         _ => None,
@@ -399,7 +401,7 @@ pub fn deregister(stage: &mut Stage<'_>) -> Result<String, String> {
     Ok(format!("bob and dave are gone; messages to them: {}", statuses.join(", ")))
 }
 
-fn answered(stage: &mut Stage<'_>, who: usize, tag: u64, wanted: u16) -> Result<(), String> {
+pub(super) fn answered(stage: &mut Stage<'_>, who: usize, tag: u64, wanted: u16) -> Result<(), String> {
     let status = answer(stage, who, tag)?;
     require(status == wanted, || format!("{status} instead of {wanted}"))
 }
@@ -418,7 +420,7 @@ fn message(stage: &mut Stage<'_>, who: usize, wanted: &str) -> Result<(), String
     })
 }
 
-fn heard(stage: &mut Stage<'_>, who: usize, session: u64, wanted: &str) -> Result<(), String> {
+pub(super) fn heard(stage: &mut Stage<'_>, who: usize, session: u64, wanted: &str) -> Result<(), String> {
     stage.expect(who, "the line", |e| match e {
         UeEvent::Chat { tag, text } if *tag == session && text == wanted => Some(()),
         _ => None,

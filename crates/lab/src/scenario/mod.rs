@@ -2,6 +2,7 @@
 //! sockets, the simulator on virtual time, the lab's own tests in a pipe.
 
 pub mod flows;
+pub mod groups;
 mod people;
 mod stage;
 pub mod watching;

@@ -2,10 +2,8 @@
 
 use super::Stage;
 use super::flows::require;
+use crate::core::GROUP;
 use crate::ue::{Command, UeEvent};
-
-/// Where the group of these flows lives.
-const GROUP: &str = "sip:12500100@as1.gc.rcs.chinamobile.com";
 
 /// Subscribes over each transport, each to an event of its own; refreshes; ends.
 ///

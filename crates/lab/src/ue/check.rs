@@ -200,7 +200,9 @@ fn contacts_lead_to(
     message: &SipMessage,
     parse: &dyn Fn(&str) -> Option<NameAddr>,
 ) -> bool {
-    message.list("Contact").into_iter().all(|c| parse(c).is_some_and(|n| leads_to(&edge.access_sip, &n.uri)))
+    // a conference keeps its own (figure 5-63)
+    let good = |n: NameAddr| n.param("isfocus").is_some() || leads_to(&edge.access_sip, &n.uri);
+    message.list("Contact").into_iter().all(|c| parse(c).is_some_and(good))
 }
 
 /// R25: one Record-Route at most, the edge's own, which is a loose route.

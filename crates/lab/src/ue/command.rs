@@ -72,6 +72,22 @@ pub enum Command {
         /// The message that the INVITE carries; nothing if empty.
         first: String,
     },
+    /// Create a group chat (figure 5-62).
+    CreateGroup {
+        /// Comes back.
+        tag: u64,
+        /// The conference factory.
+        to: String,
+        /// Who else shall be in it.
+        members: Vec<String>,
+    },
+    /// Send REFER in a session (figures 5-65 to 5-75).
+    Refer {
+        /// The session; comes back.
+        tag: u64,
+        /// The Refer-To URI, with its method.
+        to: String,
+    },
     /// Say something in a session.
     Chat {
         /// The session: its own tag if we opened it, that of `Incoming` otherwise.
@@ -144,7 +160,7 @@ pub enum UeEvent {
         /// Why, in words.
         detail: String,
     },
-    /// A MESSAGE was answered; 408 if it was not.
+    /// A MESSAGE or REFER was answered; 408 if it was not.
     Answered {
         /// Of the command.
         tag: u64,

@@ -64,6 +64,7 @@ enum Purpose {
     Invite { tag: u64 },
     Bye { tag: u64 },
     Subscribe { tag: u64 },
+    Refer { tag: u64 },
 }
 
 impl Ue {
@@ -110,6 +111,8 @@ impl Ue {
             }
             Command::StartChat { tag, to, first } => self.start_chat(tag, &to, &first, now, out),
             Command::Chat { tag, text } => self.say(tag, &text, now, out),
+            Command::CreateGroup { tag, to, members } => self.create_group(tag, &to, &members, now, out),
+            Command::Refer { tag, to } => self.refer(tag, &to, now, out),
             Command::Subscribe { tag, to, event, seconds } => {
                 self.subscribe(tag, &to, &event, seconds, now, out);
             }
@@ -254,7 +257,9 @@ impl Ue {
             Purpose::Invite { tag } => self.on_invite_response(tag, id, response, now, out),
             _ if status < 200 => return,
             Purpose::Register => self.on_register_response(response, now, out),
-            Purpose::Message { tag } => self.events.push_back(UeEvent::Answered { tag, status }),
+            Purpose::Message { tag } | Purpose::Refer { tag } => {
+                self.events.push_back(UeEvent::Answered { tag, status });
+            }
             Purpose::Notification => {
                 let accepted = (200..300).contains(&status);
                 self.violations
@@ -281,7 +286,9 @@ impl Ue {
         };
         match pending.purpose {
             Purpose::Register => self.registration_failed(408, "no answer"),
-            Purpose::Message { tag } => self.events.push_back(UeEvent::Answered { tag, status: 408 }),
+            Purpose::Message { tag } | Purpose::Refer { tag } => {
+                self.events.push_back(UeEvent::Answered { tag, status: 408 });
+            }
             Purpose::Invite { tag } => self.refused(tag, 408, out),
             Purpose::Notification => {
                 self.violations.record(now, "R46", "a notification was not answered");

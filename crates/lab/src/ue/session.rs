@@ -29,6 +29,8 @@ pub(super) struct Session {
     remote: Option<MsrpMedia>,
     to_send: Option<MsrpMessage>,
     file: Option<FileSelector>,
+    /// In a group nobody asks for notifications (R46).
+    is_group: bool,
     sent: bool,
     reported: bool,
 }
@@ -51,7 +53,7 @@ impl Ue {
             body: cpim.write().into(),
             success_report: true,
         };
-        self.call(tag, to, Service::Large, Some(message), None, None, now, out);
+        self.call(tag, to, Service::Large, Some(message), None, Vec::new(), now, out);
     }
 
     pub(super) fn send_file(
@@ -71,14 +73,46 @@ impl Ue {
             body: content,
             success_report: false,
         };
-        self.call(tag, to, Service::File, Some(message), Some(file), None, now, out);
+        self.call(tag, to, Service::File, Some(message), Some(file), Vec::new(), now, out);
     }
 
     pub(super) fn start_chat(&mut self, tag: u64, to: &str, first: &str, now: Instant, out: &mut LabOutbox) {
         let identity = self.settings.identity.clone();
         let cpim =
             (!first.is_empty()).then(|| Cpim::text(&identity, to, &format!("m{tag}"), "", first.as_bytes()));
-        self.call(tag, to, Service::Chat, None, None, cpim, now, out);
+        let parts = cpim.iter().map(|cpim| Part::new("message/cpim", &cpim.write())).collect();
+        self.call(tag, to, Service::Chat, None, None, parts, now, out);
+    }
+
+    pub(super) fn create_group(
+        &mut self,
+        tag: u64,
+        to: &str,
+        members: &[String],
+        now: Instant,
+        out: &mut LabOutbox,
+    ) {
+        let list = vec![body::recipient_list(members)];
+        self.call(tag, to, Service::Chat, None, None, list, now, out);
+        if let Some(session) = self.sessions.get_mut(&tag) {
+            session.is_group = true;
+        }
+    }
+
+    pub(super) fn refer(&mut self, tag: u64, to: &str, now: Instant, out: &mut LabOutbox) {
+        let via = self.via();
+        let contact = format!("<{}>", self.contact_uri());
+        let Some(dialog) = self.sessions.get_mut(&tag).and_then(|s| s.dialog.as_mut()) else {
+            self.events.push_back(UeEvent::Answered { tag, status: 481 });
+            return;
+        };
+        let bytes = dialog
+            .request("REFER", &via)
+            .field("Contact", &contact)
+            .field("Refer-To", &format!("<{to}>"))
+            .field("Refer-Sub", "false")
+            .finish();
+        self.send(Purpose::Refer { tag }, bytes, now, out);
     }
 
     #[allow(clippy::too_many_arguments, reason = "one INVITE has that many ingredients")]
@@ -89,23 +123,26 @@ impl Ue {
         service: Service,
         to_send: Option<MsrpMessage>,
         file: Option<FileSelector>,
-        first: Option<Cpim>,
+        more: Vec<Part>,
         now: Instant,
         out: &mut LabOutbox,
     ) {
         let mut session = self.new_session(service, self.settings.msrp_transport);
         let direction = if service == Service::Chat { "sendrecv" } else { "sendonly" };
         let sdp = self.describe(&session, direction, file.as_ref());
-        let (content_type, body) = match first {
-            None => ("application/sdp".to_owned(), sdp.into_bytes()),
-            Some(cpim) => body::join(
-                &[Part::new("application/sdp", sdp.as_bytes()), Part::new("message/cpim", &cpim.write())],
-                &format!("by{}", self.token(8)),
-            ),
+        let to_many = more.iter().any(|part| part.disposition == "recipient-list");
+        let (content_type, body) = match more.is_empty() {
+            true => ("application/sdp".to_owned(), sdp.into_bytes()),
+            false => {
+                let mut parts = vec![Part::new("application/sdp", sdp.as_bytes())];
+                parts.extend(more);
+                body::join(&parts, &format!("by{}", self.token(8)))
+            }
         };
         let via = self.via();
         let bytes = self
             .initial("INVITE", to, &via, service)
+            .maybe("Require", to_many.then_some("recipient-list-invite"))
             .field("Supported", "timer")
             .field("Session-Expires", "1800")
             .field("Min-SE", "90")
@@ -212,6 +249,7 @@ impl Ue {
         }
         let mut session = self.new_session(service, media.transport);
         session.file = media.file_selector.as_deref().map(FileSelector::parse);
+        session.is_group = request.has("Referred-By");
         session.remote = Some(media);
         session.state = State::Alerted(id, Box::new(request.clone()));
         self.sessions.insert(tag, session);
@@ -266,8 +304,8 @@ impl Ue {
     }
 
     pub(super) fn on_no_ack(&mut self, id: ServerId, now: Instant, out: &mut LabOutbox) {
-        self.violations.record(now, "RFC 3261 §13.3.1.4", "no ACK came for a 2xx");
         if let Some(tag) = self.session_of(id) {
+            self.violations.record(now, "RFC 3261 §13.3.1.4", "no ACK came for a 2xx");
             self.hang_up(tag, now, out);
         }
     }
@@ -319,7 +357,9 @@ impl Ue {
     pub(super) fn say(&mut self, tag: u64, text: &str, now: Instant, out: &mut LabOutbox) {
         let message_id = format!("c{}", self.token(10));
         let identity = self.settings.identity.clone();
-        let cpim = Cpim::text(&identity, &identity, &message_id, "positive-delivery", text.as_bytes());
+        let is_group = self.sessions.get(&tag).is_some_and(|session| session.is_group);
+        let wanted = if is_group { "" } else { "positive-delivery" };
+        let cpim = Cpim::text(&identity, &identity, &message_id, wanted, text.as_bytes());
         self.send_cpim(tag, message_id, &cpim, now, out);
     }
 
@@ -465,6 +505,7 @@ impl Ue {
             remote: None,
             to_send: None,
             file: None,
+            is_group: false,
             sent: false,
             reported: false,
         }
