@@ -220,6 +220,20 @@ impl Authenticator {
     }
 }
 
+/// The credentials by which a client answers the challenge in `text`; for tests and fuzzing.
+pub(crate) fn answer(text: &[u8], user: &[u8], secret: &[u8], target: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let value = |name: &str| text.split(&format!("{name}=\"")).nth(1).and_then(|rest| rest.split('"').next());
+    let (realm, nonce) = (value("realm").unwrap_or_default(), value("nonce").unwrap_or_default());
+    let user = String::from_utf8_lossy(user);
+    let front = format!(
+        "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", qop=auth, nc=00000001, cnonce=\"c\""
+    );
+    let params = Params::read(front.as_bytes());
+    let response = params.map(|params| digest::response(Algorithm::Md5, secret, &params, target));
+    format!("{front}, response=\"{}\"", String::from_utf8_lossy(&response.unwrap_or_default()))
+}
+
 fn micros(now: Instant) -> u64 {
     u64::try_from(now.since(Instant::ZERO).as_micros()).unwrap_or(u64::MAX)
 }
