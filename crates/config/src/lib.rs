@@ -11,6 +11,7 @@ mod check_rules;
 mod content;
 mod error;
 mod hops;
+mod msrp_relay;
 mod plans;
 mod read;
 mod rules;
@@ -20,6 +21,7 @@ mod types;
 pub use content::{ContentPolicy, Sender};
 pub use error::{ConfigError, Positions};
 pub use hops::{Dns, Pool, PoolMember, Probe, Redirects};
+pub use msrp_relay::MsrpRelay;
 pub use plans::{NumberPlace, PlanName};
 pub use read::Key;
 pub use rules::{
@@ -28,8 +30,7 @@ pub use rules::{
 };
 pub use sections::{
     AccessChecks, Admin, Blacklist, Checks, Config, Core, CoreChecks, Identity, Limits, Log, Msrp,
-    MsrpListener, MsrpRelay, Node, NumberPlan, RealmConfig, Realms, Registrar, SipListener, Timers, Tls,
-    Validation,
+    MsrpListener, Node, NumberPlan, RealmConfig, Realms, Registrar, SipListener, Timers, Tls, Validation,
 };
 pub use types::{
     BadNextHop, Keying, Latching, Level, LogFormat, LogLevel, MediaIo, NextHop, NumberOutput, Srtp,

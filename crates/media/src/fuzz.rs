@@ -144,7 +144,7 @@ impl Shell {
             4 => {
                 if let Some(conn) = of(self, number) {
                     self.gone(conn);
-                    let realm = if number % 2 == 0 { Realm::Access } else { Realm::Core };
+                    let realm = if number.is_multiple_of(2) { Realm::Access } else { Realm::Core };
                     self.connect(realm, None);
                 }
             }
@@ -160,7 +160,7 @@ impl Shell {
                     }
                 }
             }
-            _ if number % 2 == 0 => {
+            _ if number.is_multiple_of(2) => {
                 self.event(Event::Command(MediaCommand::Release { id: ID, cause: Cause::Bye }));
             }
             _ => self.order(),
@@ -213,6 +213,7 @@ impl Shell {
         self.now = end;
     }
 
+    #[allow(clippy::needless_pass_by_value)] // reads better at a dozen call sites
     fn event(&mut self, event: Event<'_>) {
         let input: &[u8] = match &event {
             Event::Bytes { bytes, .. } => bytes,
