@@ -65,9 +65,12 @@ impl Linphone {
         place.write(&format!("{name}/.local/share/linphone/empty"), "");
         let log = place.file(&format!("{name}.linphone"));
         let home = format!("HOME={}", place.file(name).display());
+        // Even where nobody plays sound, PulseAudio's library leaves a directory behind.
+        let pulse = format!("PULSE_RUNTIME_PATH={}", place.file(name).display());
         let program = find("linphonec", "linphone-cli").to_string_lossy().into_owned();
         let paths = [&config, &log].map(|path| path.to_string_lossy().into_owned());
-        let args = [&home, &program, "-c", &paths[0], "-d", "6", "-l", &paths[1]].map(ToOwned::to_owned);
+        let args =
+            [&home, &pulse, &program, "-c", &paths[0], "-d", "6", "-l", &paths[1]].map(ToOwned::to_owned);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut process =
             Process::start_fed(&find("env", "coreutils"), &args, place.file(&format!("{name}.log")));
