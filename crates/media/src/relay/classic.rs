@@ -289,6 +289,16 @@ impl MsrpRelay {
                 session
             }
         };
+        if !is_owner {
+            // A relay connects by itself though we did: it goes on where it speaks.
+            let bound = self.sessions.of(session).and_then(|session| session.side(realm).conn);
+            if let Some(bound) = bound.filter(|bound| *bound != id) {
+                if let Some(session) = self.sessions.of_mut(session) {
+                    session.side_mut(realm).conn = None;
+                }
+                self.unlink(bound, session, now, out);
+            }
+        }
         self.join(id, session, now, out);
         match self.sessions.of(session).is_some_and(|s| s.side(realm).conn == Some(id)) {
             true => Ok(session),
@@ -333,16 +343,16 @@ impl MsrpRelay {
                 Route::Swallow
             }
             Verdict::Wrong(value) => {
-                self.count(Cause::MsrpAuthRefused);
-                self.answer_with(id, head, 401, &[(HeaderId::WwwAuthenticate, &value)], out);
                 let wrongs = self.conns.of_mut(id).map_or(u8::MAX, |conn| {
                     conn.auth_failures = conn.auth_failures.saturating_add(1);
                     conn.auth_failures
                 });
-                match wrongs < FAILURES_MAX {
-                    true => Route::Swallow,
-                    false => Route::Refuse(Refusal::closing(Cause::MsrpAuthRefused)),
+                if wrongs >= FAILURES_MAX {
+                    return Route::Refuse(Refusal::closing(Cause::MsrpAuthRefused));
                 }
+                self.count(Cause::MsrpAuthRefused);
+                self.answer_with(id, head, 401, &[(HeaderId::WwwAuthenticate, &value)], out);
+                Route::Swallow
             }
             Verdict::Interval(min, max) => {
                 let (min, max) = (min.to_string(), max.to_string());

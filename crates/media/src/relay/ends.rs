@@ -146,7 +146,7 @@ impl MsrpRelay {
     }
 
     /// Takes a session off a connection, which is closed when that was the last.
-    fn unlink(&mut self, id: StreamId, session: MediaId, now: Instant, out: &mut Outbox) {
+    pub(super) fn unlink(&mut self, id: StreamId, session: MediaId, now: Instant, out: &mut Outbox) {
         let Some(conn) = self.conns.of_mut(id) else { return };
         conn.sessions.retain(|bound| *bound != session);
         if conn.last == Some(session) {

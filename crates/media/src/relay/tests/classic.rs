@@ -115,7 +115,8 @@ fn who_proves_nothing_gets_nothing() {
         shell.bytes(ue, auth("auth1", UE_URI, "Authorization: Digest username=\"alice\"\r\n"));
         let answer = shell.take(ue);
         let (status, _) = answered(&answer, "WWW-Authenticate");
-        assert!(status == "401", "{answer}");
+        assert_eq!(status, if n == 5 { "403" } else { "401" }, "{answer}");
+        assert_eq!(answer.matches("MSRP auth1 ").count(), 1, "one answer to each");
         assert_eq!(shell.closed.contains(&ue), n == 5);
     }
     assert_eq!(shell.causes()[0].0, "msrp_auth_refused");
@@ -206,6 +207,25 @@ fn peers_come_by_themselves_and_each_gets_its_own_answers() {
     shell.bytes(ue, message("t0p1", "SEND", &format!("{grant} {}", uri(1)), UE_URI, "Message-ID: m\r\n"));
     assert!(shell.take(peers[1]).starts_with("MSRP t0p1 SEND"));
     assert!(shell.dials.is_empty());
+}
+
+/// Relays that do not answer over the connection that we made, but open one of their own.
+#[test]
+fn a_peer_that_connects_by_itself_is_served_there() {
+    let (mut shell, ue, grant) = with_grant();
+    shell.bytes(ue, message("o1ut", "SEND", &format!("{grant} {PEER}"), UE_URI, &with_body("out")));
+    let (id, ..) = shell.dials.pop().unwrap();
+    let dialled = shell.opened(2, Realm::Core, PEER_AT, Some(id));
+    shell.bytes(dialled, message("o1ut", "200 OK", &grant, PEER, ""));
+    let own = shell.open(3, Realm::Core, "198.51.100.9:40000");
+    let back = format!("{grant} {UE_URI}");
+    shell.bytes(own, message("b1ck", "SEND", &back, PEER, &with_body("back")));
+    assert!(shell.take(ue).contains("MSRP b1ck SEND"));
+    assert_eq!(shell.closed, [dialled]);
+    shell.bytes(ue, message("b1ck", "200 OK", &grant, UE_URI, ""));
+    assert!(shell.take(own).starts_with("MSRP b1ck 200"));
+    shell.bytes(ue, message("o2ut", "SEND", &format!("{grant} {PEER}"), UE_URI, &with_body("out")));
+    assert!(shell.take(own).starts_with("MSRP o2ut SEND"));
 }
 
 #[test]
