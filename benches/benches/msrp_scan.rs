@@ -118,6 +118,8 @@ fn relay() -> MsrpRelay {
         core: side(TO_CORE, "msrp://198.51.100.1:7654/hwK3zBbqenxBFB;tcp"),
         idle_max: Duration::from_secs(600),
         message_bytes_max: u64::MAX,
+        call_id: "bench".into(),
+        user: None,
         content: [None, None],
     };
     let mut event = |event| relay.handle(event, Instant::ZERO, &mut out);
@@ -167,8 +169,25 @@ fn through_the_relay(c: &mut Criterion) {
             });
         });
     }
+    let to_core = [HEAD, &[b'x'; 2_048], END].concat();
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("2 KB and its response", |b| {
+        let mut relay = relay();
+        let mut out = relay::Outbox::default();
+        b.iter(|| {
+            for (conn, bytes) in [(UE, &to_core[..]), (CORE, OK)] {
+                let event = relay::Event::Bytes { conn, bytes: black_box(bytes) };
+                relay.handle(event, Instant::ZERO, &mut out);
+                assert_eq!(out.actions.len(), 1);
+                out.clear();
+            }
+        });
+    });
     group.finish();
 }
+
+const OK: &[u8] = b"MSRP d93kswow 200 OK\r\nTo-Path: msrp://192.0.2.8:2855/10110;tcp\r\n\
+From-Path: msrp://198.51.100.1:7654/hwK3zBbqenxBFB;tcp\r\n-------d93kswow$\r\n";
 
 criterion_group!(benches, scan, small, through_the_relay);
 criterion_main!(benches);

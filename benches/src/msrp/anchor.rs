@@ -98,6 +98,8 @@ impl Anchors {
             },
             idle_max: Duration::from_secs(3_600),
             message_bytes_max: u64::MAX,
+            call_id: "bench".into(),
+            user: None,
             content: [None, None],
         }
     }

@@ -544,6 +544,12 @@ section! {
         end_calls: bool = true;
         /// Sessions of one shard.
         sessions_max: usize = 100_000, 1..=10_000_000;
+        /// Seconds that a session may be open, whatever it carries; 0 for no limit.
+        session_seconds_max: u64 = 0, 0..=31_536_000;
+        /// Bytes a second of one session, both ways together, one second's worth at once; 0 for no limit.
+        session_bytes_per_second_max: u64 = 0, 0..=1_000_000_000_000;
+        /// The same for all sessions of one registration.
+        user_bytes_per_second_max: u64 = 0, 0..=1_000_000_000_000;
         /// What waits for one connection before its source is no longer read.
         queue_high_bytes: usize = 131_072, 16_384..=67_108_864;
         /// The source is read again below this.

@@ -148,6 +148,9 @@ fn relay_limits(config: &Config, seed: &[u8; 32]) -> Limits {
         queue_low_bytes: m.queue_low_bytes,
         bind_max: Duration::from_secs(m.bind_seconds),
         chunk_max: Duration::from_secs(m.chunk_seconds),
+        session_max: (m.session_seconds_max > 0).then(|| Duration::from_secs(m.session_seconds_max)),
+        session_bytes_per_second_max: m.session_bytes_per_second_max,
+        user_bytes_per_second_max: m.user_bytes_per_second_max,
         hash_seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
         ..Limits::default()
     }
@@ -163,6 +166,10 @@ impl Relaying for MsrpRelay {
     fn handle_deadline(&mut self, now: Instant, out: &mut relay::Outbox) {
         Self::handle_deadline(self, now, out);
     }
+    fn configure(&mut self, config: &Config, now: Instant, out: &mut relay::Outbox) {
+        // The seed stays what it was.
+        self.set_limits(relay_limits(config, &[0; 32]), now, out);
+    }
     fn publish(&self, bank: &Bank) {
         let c = self.counters();
         bank.set(&msrp::SESSIONS, [self.session_count() as u64]);
@@ -172,6 +179,10 @@ impl Relaying for MsrpRelay {
         bank.set(&msrp::MESSAGES, [c.messages]);
         bank.set(&msrp::ANSWERS, [c.answers]);
         bank.set(&msrp::PAUSES, [c.pauses]);
+        bank.set(&msrp::PAUSED_MICROSECONDS, [c.paused_micros]);
+        bank.set(&msrp::SLOWED, [c.slowed]);
+        bank.set(&msrp::INTERRUPTIONS, [c.interruptions]);
+        bank.set(&msrp::HELD_BYTES, [self.held_bytes() as u64]);
         bank.set(&msrp::CAUSES, Cause::ALL.iter().map(|cause| c.of(*cause)));
     }
 }

@@ -53,7 +53,6 @@ pub(crate) enum Stage {
 pub(crate) struct Conn {
     pub(crate) socket: OwnedFd,
     pub(crate) kind: Kind,
-    pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) stage: Stage,
     pub(crate) tls: Option<Box<Session>>,
@@ -62,7 +61,7 @@ pub(crate) struct Conn {
     /// What the socket has not taken yet: ciphertext under TLS.
     pub(crate) queue: Queue,
     /// Plain bytes that wait for the connection to open.
-    pub(crate) early: Queue,
+    pub(crate) early: Option<Box<Queue>>,
     /// What epoll watches for.
     pub(crate) interest: EventFlags,
     /// The relay asked not to read.
@@ -92,7 +91,7 @@ impl Conn {
 
     /// Bytes of it that wait in our memory.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.len() + self.early.len()
+        self.queue.len() + self.early.as_ref().map_or(0, |early| early.len())
     }
 
     /// What epoll should watch for.

@@ -36,6 +36,8 @@ pub trait Relaying {
     fn next_deadline(&self) -> Option<Instant>;
     /// The alarm rang.
     fn handle_deadline(&mut self, now: Instant, out: &mut relay::Outbox);
+    /// Other settings from here on.
+    fn configure(&mut self, config: &Config, now: Instant, out: &mut relay::Outbox);
     /// Writes its counters into the bank of the shard.
     fn publish(&self, bank: &Bank);
 }

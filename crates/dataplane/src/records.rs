@@ -1,6 +1,9 @@
 //! Writes the records of the edge as log lines, a bounded number of each kind a second.
 
+use core::time::Duration;
 use edge::api::Record;
+use media::command::MsrpRecord;
+use telemetry::cdr;
 use telemetry::limit::{Repeats, Verdict};
 use wire::cause::Fault;
 use wire::{Cause, Instant};
@@ -64,4 +67,21 @@ fn line(record: &Record, suppressed: u64) {
             tracing::debug!(call_id = &**call_id, %cause, seconds, suppressed, "dialog ended");
         }
     }
+}
+
+/// One line of JSON for each MSRP session that ended: none is left out, they are counted on.
+pub(crate) fn write_msrp(record: &MsrpRecord) {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let [access, core] = record.peers;
+    let totals = &record.totals;
+    let line = cdr::Msrp {
+        session: format!("{}", record.id),
+        call_id: &record.call_id,
+        cause: record.cause,
+        duration_micros: micros(record.duration),
+        first_message_micros: record.first_message_after.map(micros),
+        access: cdr::MsrpSide { peer: access, bytes: totals.access_bytes, messages: totals.access_messages },
+        core: cdr::MsrpSide { peer: core, bytes: totals.core_bytes, messages: totals.core_messages },
+    };
+    tracing::info!(target: "cdr", "{}", line.json());
 }

@@ -29,7 +29,7 @@ use rtp::{Desk, Fate, Legs, RtpTerms};
 use sdp::{Editor, Media, Sdp};
 use sip::Message;
 use smallvec::SmallVec;
-use wire::{Cause, EditList, MediaId, Realm, Span, Transport};
+use wire::{BindingId, Cause, EditList, MediaId, Realm, Span, Transport};
 
 /// An SDP body, or the SDP part of a multipart body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Terms<'a> {
     pub policies: &'a Policies,
     /// What may be sent in this session.
     pub content: &'a Content,
+    /// As in [`MsrpSession`].
+    pub user: Option<BindingId>,
     /// As in [`MsrpSession`].
     pub idle_max: Duration,
     /// As in [`MsrpSession`].

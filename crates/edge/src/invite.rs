@@ -308,7 +308,7 @@ impl Edge {
         let id = at.call;
         let call = self.calls.call_mut(id).ok_or(Cause::UnknownDialog)?;
         let ue = self.bindings.live(call.binding).ok_or(Cause::FlowGone)?;
-        let call_id = printed(&call.call_id);
+        let (binding, call_id) = (call.binding, printed(&call.call_id));
         let negotiation = match at.dialog {
             Some(number) => &mut call.dialog_mut(number).ok_or(Cause::UnknownDialog)?.negotiation,
             None => &mut call.negotiation,
@@ -325,6 +325,7 @@ impl Edge {
                 msrp: &self.config.msrp,
                 policies: &self.derived.policies,
                 content: &[None, None],
+                user: Some(binding),
                 idle_max: Duration::from_secs(self.config.msrp.idle_seconds),
                 message_bytes_max: self.config.msrp.message_bytes_max,
                 rtp: RtpTerms {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::sync::Arc;
-use wire::{Cause, Fingerprint, MediaId, Realm, Transport};
+use wire::{BindingId, Cause, Fingerprint, MediaId, Realm, Transport};
 
 /// What the edge orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,10 @@ pub struct MsrpSession {
     pub idle_max: Duration,
     /// Bytes of one message, summed over its chunks, before 413; `u64::MAX` for no limit.
     pub message_bytes_max: u64,
+    /// The Call-ID of its dialog, cut to 128 bytes: for its record. Shared by the sessions of a call.
+    pub call_id: Arc<str>,
+    /// The registration it belongs to: all sessions of one share a byte rate.
+    pub user: Option<BindingId>,
     /// What a side may send, by the side; `None` where nothing is asked of it.
     pub content: [Option<Arc<ContentRules>>; 2],
 }
@@ -240,6 +244,25 @@ pub enum MediaNotice {
         /// What went through.
         totals: MediaTotals,
     },
+}
+
+/// What is to be kept of an MSRP session that ended, for billing and for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MsrpRecord {
+    /// Its id; another session may have it by now.
+    pub id: MediaId,
+    /// The Call-ID of its dialog.
+    pub call_id: Arc<str>,
+    /// Why it ended.
+    pub cause: Cause,
+    /// How long it was open, from when it was ordered.
+    pub duration: Duration,
+    /// How long it took from then until the first message passed; `None` if none did.
+    pub first_message_after: Option<Duration>,
+    /// Who was connected at the end, by side.
+    pub peers: [Option<IpAddr>; 2],
+    /// What went through.
+    pub totals: MediaTotals,
 }
 
 /// What went through a session, by the side it came from.

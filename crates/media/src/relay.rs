@@ -26,7 +26,11 @@ mod counters;
 mod ends;
 mod out;
 mod paths;
+mod rates;
+mod route;
 mod session;
+mod sizes;
+mod split;
 mod timers;
 mod trust;
 
@@ -36,11 +40,12 @@ pub use counters::Counters;
 
 use crate::command::MediaCommand;
 use classic::Classic;
-use conn::{Conn, Conns};
+use conn::{Conn, Conns, Readers, Wait};
+use rates::Rates;
 use session::Sessions;
 use std::collections::VecDeque;
 use timers::Timers;
-use wire::{Cause, Instant, StreamId, Transport};
+use wire::{Cause, Instant, Random, StreamId, Transport};
 
 /// All sessions and MSRP connections of one shard.
 #[derive(Debug)]
@@ -56,14 +61,18 @@ pub struct MsrpRelay {
     counters: Counters,
     /// What clients asked for themselves (RFC 4976), if that is served.
     classic: Option<Box<Classic>>,
-    /// Reused for table keys and rewritten paths.
+    /// Reused for table keys.
     scratch: Vec<u8>,
+    readers: Readers,
+    rates: Rates,
+    random: Random,
 }
 
 impl MsrpRelay {
     /// An empty relay.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let seed = limits.hash_seed;
         Self {
             conns: Conns::default(),
             sessions: Sessions::new(limits.hash_seed),
@@ -74,6 +83,9 @@ impl MsrpRelay {
             held_bytes: 0,
             counters: Counters::default(),
             scratch: Vec::new(),
+            readers: Readers::default(),
+            rates: Rates::new(seed),
+            random: Random::from_u64(seed),
         }
     }
 
@@ -89,14 +101,15 @@ impl MsrpRelay {
     pub fn handle(&mut self, event: Event<'_>, now: Instant, out: &mut Outbox) {
         match event {
             Event::Opened { conn: id, realm, transport, local: _, peer, dialled_for, certificate } => {
-                let mut conn = Conn::new(realm, peer, now, &self.limits);
+                let mut conn = Conn::new(realm, peer.ip(), now);
                 conn.secure = transport == Transport::Tls;
                 conn.certificate = certificate.map(|shown| Box::new(shown.clone()));
                 self.on_opened(id, conn, dialled_for, now, out);
             }
             Event::Bytes { conn, bytes } => self.on_bytes(conn, bytes, now, out),
             Event::Queued { conn, bytes } => self.on_queued(conn, bytes, now, out),
-            Event::Drained { conn } => self.on_drained(conn),
+            Event::Drained { conn } => self.on_drained(conn, out),
+            Event::HalfClosed { conn } => self.on_half_closed(conn, now, out),
             Event::Closed { conn } => self.on_closed(conn, now, out),
             Event::DialFailed { id, realm } => {
                 self.on_dial_failed(id, realm, Cause::MsrpPeerGone, now, out);
@@ -110,6 +123,27 @@ impl MsrpRelay {
                     classic.set_users(users);
                 }
             }
+        }
+        self.run_ready(now, out);
+    }
+
+    /// Other caps and times from here on, also for the sessions and connections that are there; those that
+    /// are over a smaller cap stay. The seed stays too.
+    pub fn set_limits(&mut self, limits: Limits, now: Instant, out: &mut Outbox) {
+        let seed = self.limits.hash_seed;
+        self.limits = limits;
+        self.limits.hash_seed = seed;
+        // Shorter times must ring earlier; whoever waits at a limit that is gone looks again.
+        for id in self.sessions.ids() {
+            self.arm_session(id);
+        }
+        for id in self.conns.ids() {
+            if let Some(conn) = self.conns.of_mut(id)
+                && let Wait::Rate { until } = &mut conn.wait
+            {
+                *until = now;
+            }
+            self.arm_conn(id);
         }
         self.run_ready(now, out);
     }

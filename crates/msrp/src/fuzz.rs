@@ -2,7 +2,7 @@
 //! twin of the reader that they compare it with.
 
 use crate::head::{HeadReader, Step};
-use crate::{Event, Flag, Piece, Reader, Scan, Uri};
+use crate::{Event, Flag, Piece, Reader, Scan, Uri, Usual};
 use wire::Cause;
 
 /// Reads `bytes` as a stream, whole and torn into pieces of several sizes: always the same messages.
@@ -49,11 +49,18 @@ pub fn collect(bytes: &[u8], size: usize, scan: Scan) -> (Vec<Message>, Option<C
     let mut reader = Reader::new(scan, HEAD_MAX);
     let mut messages = Vec::new();
     let (mut head, mut body) = (Vec::new(), Vec::new());
+    // Guessed to be those of the message before, as a relay does.
+    let (mut to, mut from) = (Vec::new(), Vec::new());
     for piece in bytes.chunks(size) {
         let mut at = 0;
         loop {
-            match reader.next(piece, &mut at) {
-                Event::Head(found) => head = found.bytes().to_vec(),
+            let usual = Usual { to: &to, from: &from };
+            match reader.next_expecting(usual, piece, &mut at) {
+                Event::Head(found) => {
+                    head = found.bytes().to_vec();
+                    to = found.to_path().to_vec();
+                    from = found.from_path().to_vec();
+                }
                 Event::Body(octets) => append(&mut body, octets, piece),
                 Event::End(flag, octets) => {
                     let mut end = Vec::new();
@@ -92,7 +99,7 @@ pub fn naive(bytes: &[u8]) -> (Vec<Message>, Option<Cause>) {
             return (messages, None);
         }
         let mut reader = HeadReader::default();
-        let (head, end, flag) = match reader.read(&rest[..rest.len().min(HEAD_MAX)]) {
+        let (head, end, flag) = match reader.read(&rest[..rest.len().min(HEAD_MAX)], Usual::default()) {
             Step::Partial if rest.len() >= HEAD_MAX => return (messages, Some(Cause::MsrpHeadTooLong)),
             Step::Partial => return (messages, None),
             Step::Broken(cause) => return (messages, Some(cause)),

@@ -2,7 +2,7 @@
 
 use crate::range::ByteRange;
 use crate::reader::Flag;
-use wire::bytes_class::{MSRP_IDENT, all, decimal, trim};
+use wire::bytes_class::{MSRP_IDENT, decimal, is, trim};
 use wire::{Cause, Span};
 
 /// A method.
@@ -107,6 +107,7 @@ pub(crate) struct Fields {
     values: [Span; HEADERS],
     /// Whether a field that decides where the message goes stands twice.
     ambiguous: bool,
+    usual: bool,
 }
 
 impl Default for Fields {
@@ -117,8 +118,21 @@ impl Default for Fields {
             word: Span::default(),
             values: [Span::default(); HEADERS],
             ambiguous: false,
+            usual: false,
         }
     }
+}
+
+/// The paths that the next head is expected to have, word for word: those of the last one.
+///
+/// A guess that holds saves looking for four ends of lines and comparing four texts; one that does not
+/// changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usual<'a> {
+    /// To-Path; empty: nothing is expected.
+    pub to: &'a [u8],
+    /// From-Path.
+    pub from: &'a [u8],
 }
 
 /// A head that was read: its bytes up to and with the last header line (and the empty line, if a body
@@ -177,6 +191,12 @@ impl<'a> Head<'a> {
         self.fields.id.of(self.bytes)
     }
 
+    /// Where the transaction id stands in `bytes`.
+    #[must_use]
+    pub const fn id_span(&self) -> Span {
+        self.fields.id
+    }
+
     /// Where the trimmed value of a field stands in `bytes`; empty if the field is missing or empty.
     #[must_use]
     pub const fn span(&self, id: HeaderId) -> Span {
@@ -207,6 +227,12 @@ impl<'a> Head<'a> {
     pub const fn has_clear_paths(&self) -> bool {
         let (to, from) = (self.span(HeaderId::ToPath), self.span(HeaderId::FromPath));
         !self.fields.ambiguous && !to.is_empty() && !from.is_empty() && to.end < from.start
+    }
+
+    /// Whether the paths are those that were expected.
+    #[must_use]
+    pub const fn is_usual(&self) -> bool {
+        self.fields.usual
     }
 
     /// The Message-ID, empty if missing.
@@ -293,7 +319,7 @@ impl HeadReader {
     }
 
     /// Goes on with `bytes`, which start where the head starts and have grown since the last call.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Step {
+    pub(crate) fn read(&mut self, bytes: &[u8], usual: Usual<'_>) -> Step {
         // What is not MSRP (a TLS hello, HTTP) is refused at its first octets, not at a timer.
         let seen = bytes.len().min(START.len());
         if bytes[..seen] != START[..seen] {
@@ -315,6 +341,7 @@ impl HeadReader {
                 if !self.start_line(line) {
                     return Step::Broken(Cause::MsrpBadRequest);
                 }
+                self.usual_paths(bytes, usual);
             } else if line.is_empty() {
                 return Step::Body(next);
             } else if let Some(rest) = line.strip_prefix(DASHES) {
@@ -329,21 +356,40 @@ impl HeadReader {
         }
     }
 
+    /// Takes both paths at once if they stand where every sender writes them and are the expected ones.
+    fn usual_paths(&mut self, bytes: &[u8], usual: Usual<'_>) {
+        let rest = bytes[self.scanned..].strip_prefix(TO_PATH).filter(|_| !usual.to.is_empty());
+        let rest = rest.and_then(|rest| rest.strip_prefix(usual.to)?.strip_prefix(FROM_PATH));
+        if rest
+            .is_none_or(|rest| !rest.strip_prefix(usual.from).is_some_and(|rest| rest.starts_with(b"\r\n")))
+        {
+            return;
+        }
+        let to = self.scanned + TO_PATH.len();
+        let from = to + usual.to.len() + FROM_PATH.len();
+        let end = from + usual.from.len();
+        self.fields.values[HeaderId::ToPath as usize] = Span::new(to, to + usual.to.len());
+        self.fields.values[HeaderId::FromPath as usize] = Span::new(from, end);
+        self.fields.usual = true;
+        self.line_at = end + 2;
+        self.scanned = end + 2;
+    }
+
     /// `MSRP SP transact-id SP ( method / status-code [SP comment] )`
     fn start_line(&mut self, line: &[u8]) -> bool {
         let Some(rest) = line.strip_prefix(START) else {
             return false;
         };
-        let Some(blank) = memchr::memchr(b' ', rest) else {
+        let Some(len) = rest.iter().position(|&b| !is(b, MSRP_IDENT)) else {
             return false;
         };
-        let (id, word) = (&rest[..blank], &rest[blank + 1..]);
-        let id_end = START.len() + blank;
-        self.fields.id = Span::new(START.len(), id_end);
-        self.fields.word = Span::new(id_end + 1, line.len());
-        if !(4..=32).contains(&id.len()) || !all(id, MSRP_IDENT) {
+        if rest[len] != b' ' || !(4..=32).contains(&len) {
             return false;
         }
+        let word = &rest[len + 1..];
+        let id_end = START.len() + len;
+        self.fields.id = Span::new(START.len(), id_end);
+        self.fields.word = Span::new(id_end + 1, line.len());
         let start = match word {
             [a, b, c] | [a, b, c, b' ', ..] if [a, b, c].into_iter().all(u8::is_ascii_digit) => {
                 let digit = |d: &u8| u16::from(d - b'0');
@@ -367,13 +413,13 @@ impl HeadReader {
 
     /// `name ":" SP value`; the blank is optional in the field.
     fn header_line(&mut self, line: &[u8], at: usize) -> bool {
-        let Some(colon) = memchr::memchr(b':', line) else {
+        let Some(colon) = line.iter().position(|&b| !is(b, wire::bytes_class::TOKEN)) else {
             return false;
         };
-        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
-        if !all(name, wire::bytes_class::TOKEN) || memchr::memchr2(b'\r', 0, line).is_some() {
+        if colon == 0 || line[colon] != b':' || has_cr_or_nul(line) {
             return false;
         }
+        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
         let Some(id) = header_id(name) else { return true };
         let place = &mut self.fields.values[id as usize];
         let is_path = matches!(id, HeaderId::ToPath | HeaderId::FromPath);
@@ -387,6 +433,15 @@ impl HeadReader {
     }
 }
 
+/// By sixteen octets: lines are short, and a call for each costs more than looking at it.
+fn has_cr_or_nul(line: &[u8]) -> bool {
+    let has = |octets: &[u8; 16]| octets.iter().fold(false, |has, &b| has | (b == b'\r') | (b == 0));
+    match line.last_chunk::<16>() {
+        Some(end) => has(end) || line.as_chunks::<16>().0.iter().any(has),
+        None => line.iter().any(|b| matches!(b, b'\r' | 0)),
+    }
+}
+
 fn header_id(name: &[u8]) -> Option<HeaderId> {
     HeaderId::ALL.get(usize::from(NAMES.find(name)?)).copied()
 }
@@ -395,6 +450,8 @@ static NAMES: wire::NameTable = wire::NameTable::new(HeaderId::NAMES);
 
 const START: &[u8] = b"MSRP ";
 const DASHES: &[u8] = b"-------";
+const TO_PATH: &[u8] = b"To-Path: ";
+const FROM_PATH: &[u8] = b"\r\nFrom-Path: ";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -403,7 +460,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> (HeadReader, Step) {
         let mut reader = HeadReader::default();
-        let step = reader.read(bytes);
+        let step = reader.read(bytes, Usual::default());
         (reader, step)
     }
 
@@ -482,6 +539,36 @@ Success-Report: YES\r\nFailure-Report: partial\r\nContent-Type: text/plain\r\n\r
             assert!(matches!(step, Step::End(..)));
             let head = Head { bytes: &bytes, fields: &reader.fields, has_body: false, input_at: None };
             assert_eq!(head.has_clear_paths(), *clear, "{}", lines.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn expected_paths_change_nothing_but_the_way() {
+        let usual = Usual { to: b"msrp://b:1/y;tcp", from: b"msrp://a:1/x;tcp" };
+        let table: &[(&[u8], bool)] = &[
+            (b"To-Path: msrp://b:1/y;tcp\r\nFrom-Path: msrp://a:1/x;tcp\r\n", true),
+            (b"To-Path: msrp://b:1/y;tcp\r\nFrom-Path: msrp://a:1/x;tcp\r\nTo-Path: z\r\n", true),
+            (b"To-Path: msrp://b:1/y;tcp\r\nFrom-Path: msrp://a:1/x;tcp msrp://c:1/z;tcp\r\n", false),
+            (b"To-Path:msrp://b:1/y;tcp\r\nFrom-Path: msrp://a:1/x;tcp\r\n", false),
+            (b"To-Path: msrp://b:1/y;tcp\r\nX: y\r\nFrom-Path: msrp://a:1/x;tcp\r\n", false),
+            (b"From-Path: msrp://a:1/x;tcp\r\nTo-Path: msrp://b:1/y;tcp\r\n", false),
+            (b"", false),
+        ];
+        for (lines, is_usual) in table {
+            let bytes = [b"MSRP abcd SEND\r\n", *lines, b"Byte-Range: 1-2/2\r\n\r\n"].concat();
+            let (plain, expected) = read(&bytes);
+            for cut in 0..=bytes.len() {
+                let mut reader = HeadReader::default();
+                if reader.read(&bytes[..cut], usual) != Step::Partial {
+                    continue;
+                }
+                assert_eq!(reader.read(&bytes, usual), expected, "cut at {cut}");
+                assert_eq!(reader.fields.values, plain.fields.values, "cut at {cut}");
+                assert_eq!(reader.fields.ambiguous, plain.fields.ambiguous, "cut at {cut}");
+            }
+            let mut whole = HeadReader::default();
+            assert_eq!(whole.read(&bytes, usual), expected);
+            assert_eq!(whole.fields.usual, *is_usual, "{}", lines.escape_ascii());
         }
     }
 

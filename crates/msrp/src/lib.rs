@@ -17,7 +17,7 @@ pub mod uri;
 pub mod write;
 pub mod ws;
 
-pub use head::{FailureReport, Head, HeaderId, Method, Start};
+pub use head::{FailureReport, Head, HeaderId, Method, Start, Usual};
 pub use range::ByteRange;
 pub use reader::{Event, Flag, Piece, Reader, Scan};
 pub use uri::Uri;

@@ -17,13 +17,10 @@ impl ByteRange {
     /// Reads a header value; `None` if it is none.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let dash = memchr::memchr(b'-', value)?;
-        let slash = dash + memchr::memchr(b'/', &value[dash..])?;
-        Some(Self {
-            start: number(&value[..dash])?,
-            end: star_or_number(&value[dash + 1..slash])?,
-            total: star_or_number(&value[slash + 1..])?,
-        })
+        let (start, rest) = number(value)?;
+        let (end, rest) = star_or_number(rest.strip_prefix(b"-")?)?;
+        let (total, rest) = star_or_number(rest.strip_prefix(b"/")?)?;
+        rest.is_empty().then_some(Self { start, end, total })
     }
 
     /// How many octets of body it announces. Never to be trusted for framing (R75).
@@ -53,18 +50,21 @@ impl ByteRange {
     }
 }
 
-fn star_or_number(text: &[u8]) -> Option<Option<u64>> {
-    if text == b"*" { Some(None) } else { number(text).map(Some) }
+/// What stands at the front, and what follows it.
+fn star_or_number(text: &[u8]) -> Option<(Option<u64>, &[u8])> {
+    match text.strip_prefix(b"*") {
+        Some(rest) => Some((None, rest)),
+        None => number(text).map(|(n, rest)| (Some(n), rest)),
+    }
 }
 
-fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut n, mut rest) = (0u64, text);
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        n = n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = behind;
     }
-    text.iter().try_fold(0u64, |n, b| {
-        let digit = b.checked_sub(b'0').filter(|d| *d < 10)?;
-        n.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    (rest.len() < text.len()).then_some((n, rest))
 }
 
 #[cfg(test)]
@@ -84,6 +84,9 @@ mod tests {
             (b"1-18446744073709551616/*", None),
             (b"*-1/1", None),
             (b"1-1", None),
+            (b"1-1/1x", None),
+            (b"1-1/*9", None),
+            (b"1-/1", None),
             (b"1/1", None),
             (b"", None),
             (b"-/", None),

@@ -10,7 +10,7 @@
 //!        or [more body ...]              Body: withheld, then Body(range of this input)
 //! ```
 
-use crate::head::{Head, HeadReader, Step};
+use crate::head::{Head, HeadReader, Step, Usual};
 use crate::tail::{Compared, NEEDLE, Tail, find_needle};
 use core::ops::Range;
 use wire::Cause;
@@ -116,8 +116,10 @@ pub struct Reader {
     head: HeadReader,
     /// A head that came in several reads, with its end-line if it has no body; `len <= head_bytes_max`.
     gathered: Vec<u8>,
-    /// Where the head that was returned last began in its input; `None` if it was gathered.
+    /// Where the head that was returned last began in its input; `None` if it was gathered, or if that
+    /// input is gone.
     head_at: Option<usize>,
+    head_len: usize,
     /// Octets of body that Byte-Range announces and that did not come yet.
     announced: Option<u64>,
     tail: Tail,
@@ -146,6 +148,15 @@ impl Reader {
         Self { scan, head_bytes_max: u32::try_from(head_bytes_max).unwrap_or(u32::MAX), ..Self::default() }
     }
 
+    /// Makes it the reader of another stream; allowed between messages only.
+    ///
+    /// A relay needs a reader for each message under way, not for each connection.
+    pub fn renew(&mut self, scan: Scan, head_bytes_max: usize) {
+        debug_assert!(self.is_between_messages(), "a message would be torn");
+        self.scan = scan;
+        self.head_bytes_max = u32::try_from(head_bytes_max).unwrap_or(u32::MAX);
+    }
+
     /// Whether the stream stands between two messages.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
@@ -167,12 +178,25 @@ impl Reader {
         self.tail.id()
     }
 
+    /// The head of the message whose body is being read, if it stands in `input`: the one given last.
+    #[must_use]
+    pub fn head<'r>(&'r self, input: &'r [u8]) -> Option<Head<'r>> {
+        let at = self.head_at.filter(|_| self.state == State::Body)?;
+        let bytes = input.get(at..at + self.head_len)?;
+        Some(Head { bytes, fields: &self.head.fields, has_body: true, input_at: Some(at) })
+    }
+
     /// Goes on at `input[*at..]` and moves `at` behind what was read.
     ///
     /// Call it until it says `Partial`; then everything up to the end of `input` is taken.
     pub fn next<'r>(&'r mut self, input: &'r [u8], at: &mut usize) -> Event<'r> {
+        self.next_expecting(Usual::default(), input, at)
+    }
+
+    /// The same, faster if a head comes next and its paths are the `usual` ones.
+    pub fn next_expecting<'r>(&'r mut self, usual: Usual<'_>, input: &'r [u8], at: &mut usize) -> Event<'r> {
         match self.state {
-            State::Head => self.next_head(input, at),
+            State::Head => self.next_head(input, at, usual),
             State::Body => self.next_body(input, at),
             State::EndInInput(flag, len) => {
                 let start = *at;
@@ -207,12 +231,16 @@ impl Reader {
         self.state = State::Head;
         self.head = HeadReader::default();
         self.gathered = Vec::new(); // an idle connection must cost nothing
-        self.tail = Tail::default();
+        self.tail.clear();
     }
 
-    fn next_head<'r>(&'r mut self, input: &'r [u8], at: &mut usize) -> Event<'r> {
+    fn next_head<'r>(&'r mut self, input: &'r [u8], at: &mut usize, usual: Usual<'_>) -> Event<'r> {
         if self.head.is_fresh() {
-            self.between_messages();
+            // What the end of the last message stood in.
+            self.tail.clear();
+            if self.gathered.capacity() > 0 {
+                self.gathered = Vec::new();
+            }
             // Blank lines between messages are a keep-alive of some terminals, not MSRP.
             *at += input[*at..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
             if *at == input.len() {
@@ -223,10 +251,10 @@ impl Reader {
         let max = self.head_bytes_max as usize;
         let rest = &input[*at..];
         let step = if before == 0 {
-            self.head.read(&rest[..rest.len().min(max)])
+            self.head.read(&rest[..rest.len().min(max)], usual)
         } else {
             self.gathered.extend_from_slice(&rest[..rest.len().min(max - before)]);
-            self.head.read(&self.gathered)
+            self.head.read(&self.gathered, usual)
         };
         match step {
             Step::Partial => self.partial_head(rest, before, at),
@@ -276,19 +304,26 @@ impl Reader {
             input_at: (!gathered).then_some(start),
         };
         self.head_at = head.input_at;
+        self.head_len = len;
         self.state = match flag {
             None => State::Body,
             Some(flag) if gathered => State::EndGathered(flag, len),
             Some(flag) => State::EndInInput(flag, end - len),
         };
         if flag.is_none() {
-            self.tail = Tail::after_head(head.id());
-            self.announced = head.byte_range().and_then(|range| range.len());
+            self.tail.begin(head.id());
+            self.announced = match self.scan {
+                Scan::Announced => head.byte_range().and_then(|range| range.len()),
+                Scan::Every => None,
+            };
         }
         Event::Head(head)
     }
 
     fn next_body<'r>(&'r mut self, input: &[u8], at: &mut usize) -> Event<'r> {
+        if *at == 0 {
+            self.head_at = None; // another input than that of the head
+        }
         if self.gathered.capacity() > 0 {
             self.gathered = Vec::new(); // the head was looked at; the body is not gathered
         }
@@ -357,7 +392,7 @@ impl Reader {
 
     /// An end-line where Byte-Range announces it, if that lies in this read and may be believed.
     fn announced_end(&self, rest: &[u8]) -> Option<Found> {
-        let body = usize::try_from(self.announced.filter(|_| self.scan == Scan::Announced)?).ok()?;
+        let body = usize::try_from(self.announced?).ok()?;
         match self.tail.compare(rest.get(body..)?) {
             Compared::End(flag, len) => Some(Found::End(body, flag, len)),
             _ => None,

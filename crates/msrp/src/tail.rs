@@ -68,15 +68,17 @@ impl Tail {
     ///
     /// The CRLF of the empty line counts as the one before the end-line, so that a body of nothing at
     /// all ends as it does for a reader that works by lines.
-    pub(crate) fn after_head(id: &[u8]) -> Self {
-        let mut tail = Self {
-            id_len: id.len() as u8, // checked to be 4..=32
-            ..Self::default()
-        };
-        tail.octets.id[..id.len()].copy_from_slice(id);
-        tail.open(b"\r\n");
-        tail.sent = 2;
-        tail
+    pub(crate) fn begin(&mut self, id: &[u8]) {
+        self.id_len = id.len() as u8; // checked to be 4..=32
+        self.octets.id[..id.len()].copy_from_slice(id);
+        self.open(b"\r\n");
+        self.sent = 2;
+    }
+
+    /// Closes what is open.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.sent = 0;
     }
 
     pub(crate) fn open(&mut self, octets: &[u8]) {

@@ -141,6 +141,14 @@ pub fn end_of_body(id: &[u8], flag: Flag, out: &mut Vec<u8>) {
     end_line(id, flag, out);
 }
 
+/// Appends what ends a message: with the CRLF in front if it has a body.
+pub fn end(id: &[u8], flag: Flag, has_body: bool, out: &mut Vec<u8>) {
+    match has_body {
+        true => end_of_body(id, flag, out),
+        false => end_line(id, flag, out),
+    }
+}
+
 /// The comment that goes with a status, for people who read traces.
 #[must_use]
 pub const fn comment(status: u16) -> &'static [u8] {

@@ -77,6 +77,8 @@ pub struct EdgeNode {
     relay_out: relay::Outbox,
     commands: VecDeque<MediaCommand>,
     notices: VecDeque<MediaNotice>,
+    /// What the relay recorded, for tests.
+    pub msrp_records: Vec<media::command::MsrpRecord>,
     /// What the edge recorded, for tests.
     pub records: Vec<edge::Record>,
 }
@@ -99,6 +101,7 @@ impl EdgeNode {
             relay_out: relay::Outbox::default(),
             commands: VecDeque::new(),
             notices: VecDeque::new(),
+            msrp_records: Vec::new(),
             records: Vec::new(),
         }
     }
@@ -178,6 +181,7 @@ impl EdgeNode {
                     out.actions.push(NodeAction::Resume { stream: conn });
                 }
                 relay::Action::Notice(notice) => self.notices.push_back(notice),
+                relay::Action::Record(record) => self.msrp_records.push(*record),
             }
         }
         relay_out.clear();

@@ -10,6 +10,7 @@
 
 pub mod bank;
 pub mod capture;
+pub mod cdr;
 pub mod export;
 pub mod family;
 pub mod flow;

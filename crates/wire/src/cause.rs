@@ -251,6 +251,8 @@ causes! {
     MsrpSessionCollision = "msrp_session_collision", 500, Policy, "MSRP session paths collide";
     /// The MSRP session was idle for too long.
     MsrpIdle = "msrp_idle", 0, Normal, "MSRP session idle";
+    /// The MSRP session was open for as long as one may be (`msrp.session_seconds_max`).
+    MsrpExpired = "msrp_expired", 0, Policy, "MSRP session open for too long";
     /// A connection that bound no session in time.
     MsrpUnbound = "msrp_unbound", 0, Peer, "MSRP connection bound no session in time";
 }

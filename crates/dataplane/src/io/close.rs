@@ -2,6 +2,7 @@
 
 use super::Heard;
 use super::{Hop, Io};
+use crate::bind::Protocol;
 use crate::conn::{OpenedBy, Stage};
 use core::time::Duration;
 use rustix::net::{Shutdown, shutdown};
@@ -59,15 +60,22 @@ impl Io {
 
     /// The peer said that nothing more will come.
     ///
-    /// To SIP a flow is both ways or nothing, so the machine hears that it is gone; what was queued
+    /// The relay may still have something for it. To SIP a flow is both ways or nothing, so the machine hears that it is gone; what was queued
     /// for a peer that only closed its own half still reaches it.
     pub(crate) fn on_peer_closed(&mut self, id: StreamId) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        conn.read_closed = true;
+        let was_closed = core::mem::replace(&mut conn.read_closed, true);
+        let has_half = conn.kind.protocol == Protocol::Msrp && conn.websocket.is_none();
         match conn.stage {
             Stage::Lingering { .. } => self.linger_on(id),
+            // It was told already: this time both ways are closed.
+            Stage::Open if was_closed => self.fail(id, CloseReason::PeerClosed),
+            Stage::Open if has_half => {
+                self.refresh_interest(id);
+                self.heard.push_back(Heard::HalfClosed(id));
+            }
             Stage::Open => self.close(id, CloseReason::PeerClosed),
             _ => self.fail(id, CloseReason::PeerClosed),
         }

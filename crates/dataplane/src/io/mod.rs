@@ -33,6 +33,8 @@ use wire::{CloseReason, Instant, MediaId, Realm, StreamId, Transport};
 pub(crate) enum Heard {
     Opened(StreamId),
     Closed(StreamId, Protocol, CloseReason),
+    /// The peer of a connection of the relay sends nothing more.
+    HalfClosed(StreamId),
     Unreachable(Hop),
     DialFailed {
         id: MediaId,
@@ -122,7 +124,7 @@ pub(crate) fn must_register(kind: &Kind) -> bool {
     kind.protocol == Protocol::Sip && kind.realm == Realm::Access
 }
 
-fn local_of(socket: &OwnedFd) -> Option<SocketAddr> {
+pub(crate) fn local_of(socket: &OwnedFd) -> Option<SocketAddr> {
     rustix::net::getsockname(socket).ok()?.try_into().ok()
 }
 

@@ -1,7 +1,7 @@
 //! Connections come into being: accepted, or dialled.
 
 use super::WebSocket;
-use super::{Heard, Hop, Io, local_of, word};
+use super::{Heard, Hop, Io, word};
 use crate::bind::{Listener, Protocol, connect};
 use crate::conn::{Conn, Kind, OpenedBy, Queue, Stage};
 use crate::tls::Session;
@@ -32,7 +32,6 @@ impl Io {
         if transport == Transport::Tls && self.counters.handshakes_open as usize >= limits.handshakes_max {
             return Err(Refusal::HandshakesMax);
         }
-        let local = local_of(&socket).ok_or(Refusal::Failed)?;
         // Chat is bound by wake-ups, not by bytes: nothing may wait for more to come.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
         let tls = match transport {
@@ -48,13 +47,12 @@ impl Io {
         let id = self.conns.insert(Conn {
             socket,
             kind,
-            local,
             peer,
             stage,
             tls,
             websocket,
             queue: Queue::default(),
-            early: Queue::default(),
+            early: None,
             interest: EventFlags::IN,
             paused: false,
             was_high: false,
@@ -120,13 +118,12 @@ impl Io {
         let id = self.conns.insert(Conn {
             socket,
             kind,
-            local: SocketAddr::new(hop.peer.ip(), 0),
             peer: hop.peer,
             stage: Stage::Connecting { due: self.now + self.config.timers.connect() },
             tls,
             websocket: None,
             queue: Queue::default(),
-            early: Queue::default(),
+            early: None,
             interest: EventFlags::OUT,
             paused: false,
             was_high: false,
@@ -185,9 +182,6 @@ impl Io {
             self.fail(id, CloseReason::Failed);
             return;
         }
-        if let Some(local) = local_of(&conn.socket) {
-            conn.local = local;
-        }
         conn.active_at = self.now;
         if conn.tls.is_none() {
             self.open(id);
@@ -216,7 +210,7 @@ impl Io {
         }
         conn.active_at = self.now;
         conn.trusted_at = self.now;
-        let early = conn.early.take();
+        let early = conn.early.take().map(|mut early| early.take()).unwrap_or_default();
         self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(early.len() as u64);
         self.heard.push_back(Heard::Opened(id));
         self.arm(id);

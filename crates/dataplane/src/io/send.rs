@@ -8,7 +8,7 @@ use config::Config;
 use core::net::SocketAddr;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sendto};
+use rustix::net::{SendFlags, send, sendto};
 use std::io::IoSlice;
 use telemetry::flow;
 use wire::{CloseReason, Realm, SocketId, StreamId};
@@ -51,11 +51,12 @@ impl Io {
         match conn.stage {
             Stage::Lingering { .. } => return,
             Stage::Connecting { .. } | Stage::Handshaking { .. } | Stage::Upgrading { .. } => {
-                if conn.early.len() + total > queue_max(&self.config, conn.kind.protocol) {
+                if conn.waiting() + total > queue_max(&self.config, conn.kind.protocol) {
                     self.fail(id, CloseReason::QueueFull);
                     return;
                 }
-                parts.iter().for_each(|part| conn.early.push(part));
+                let early = conn.early.get_or_insert_default();
+                parts.iter().for_each(|part| early.push(part));
                 self.counters.queued_bytes += total as u64;
                 return;
             }
@@ -198,7 +199,7 @@ fn queue_max(config: &Config, protocol: Protocol) -> usize {
 /// Writes until the socket is full or everything is out; how much it took.
 fn write_some(socket: impl AsFd, parts: &[&[u8]]) -> Result<usize, Errno> {
     match parts {
-        [part] => match rustix::io::write(&socket, part) {
+        [part] => match send(&socket, part, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),
             written => written,
         },

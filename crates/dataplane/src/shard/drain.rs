@@ -5,6 +5,7 @@ use crate::conn::OpenedBy;
 use crate::io::Hop as PoolHop;
 use crate::machine::{Relaying, Signalling};
 use crate::mailbox::Mail;
+use crate::records;
 use core::ops::Range;
 use edge::api::{Action, Outbox};
 use media::relay;
@@ -97,6 +98,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 relay::Action::PauseReading { conn } => self.io.set_paused(conn, true),
                 relay::Action::ResumeReading { conn } => self.io.set_paused(conn, false),
                 relay::Action::Notice(notice) => self.notices.push_back(notice),
+                relay::Action::Record(record) => records::write_msrp(&record),
             }
         }
         out.actions = actions;

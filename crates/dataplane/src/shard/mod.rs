@@ -15,13 +15,14 @@ use crate::alarm::AlarmClock;
 use crate::bind::{DatagramSocket, Listener, Protocol};
 use crate::clock::Clock;
 use crate::conn::{Conn, Stage};
-use crate::io::{Got, Heard, Io, READ_BYTES, must_register};
+use crate::io::{Got, Heard, Io, READ_BYTES, local_of, must_register};
 use crate::machine::{Relaying, Signalling};
 use crate::mailbox::{Letters, Mail, Mailbox};
 use crate::plane::Holdings;
 use crate::records::Records;
 use crate::rtp::{self, Rtp};
 use crate::wheel::Alarm;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use crossbeam_channel::Sender;
 use edge::api::{Event, Outbox};
@@ -51,6 +52,8 @@ const DATAGRAMS_PER_TURN: usize = 64;
 const LETTERS_PER_TURN: usize = 256;
 /// How often the state of the next hops is published: it takes a lock that only /metrics holds as well.
 const HOPS_EVERY: Duration = Duration::from_secs(1);
+/// One turn in so many is measured, for all of them.
+const BUSY_EVERY: u64 = 8;
 /// How often counters reach the bank.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
@@ -174,37 +177,33 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         let users = self.io.material.users();
         self.tell_relay(relay::Event::Users(users), &[]);
         self.settle();
-        let mut now = self.clock.now();
+        let mut deadline = self.io.now;
         while !self.stopping {
-            self.wait(now)?;
-            let woke_at = self.clock.now();
-            self.io.now = woke_at;
+            self.wait(deadline)?;
+            self.io.now = self.clock.now();
             self.take_from_ring()?;
-            self.turn();
+            deadline = self.turn();
             self.io.counters.turns += 1;
-            now = self.clock.now();
-            let busy = now.since(woke_at);
-            self.io.counters.busy_micros += u64::try_from(busy.as_micros()).unwrap_or(0);
+            if self.io.counters.turns.is_multiple_of(BUSY_EVERY) {
+                let busy = self.clock.now().since(self.io.now) * BUSY_EVERY as u32;
+                self.io.counters.busy_micros += u64::try_from(busy.as_micros()).unwrap_or(0);
+            }
         }
         self.io.close_all();
         self.publish();
         Ok(())
     }
 
-    fn wait(&mut self, now: Instant) -> io::Result<()> {
-        let machines = [self.edge.next_deadline(), self.relay.next_deadline(), self.rtp.next_deadline()];
-        let deadline = machines
-            .into_iter()
-            .chain([self.io.wheel.next_deadline()])
-            .flatten()
-            .fold(self.publish_at, Instant::min);
-        let deadline = if self.io.is_cutting() { now } else { deadline };
-        let overdue = (deadline <= now).then(Timespec::default);
+    /// Waits for the kernel, at most until the next deadline. Time is that of the last wake-up: reading the
+    /// clock twice for every message would be a tenth of what a message costs.
+    fn wait(&mut self, deadline: Instant) -> io::Result<()> {
+        let is_overdue = self.io.is_cutting() || deadline <= self.io.now;
+        let overdue = is_overdue.then(Timespec::default);
         if overdue.is_none() {
-            self.alarm.ring_by(deadline, now)?;
+            self.alarm.ring_by(deadline, &self.clock)?;
         }
         self.events.clear();
-        let nap = self.rtp.nap(now).filter(|_| overdue.is_none());
+        let nap = self.rtp.nap(self.io.now).filter(|_| overdue.is_none());
         if self.rtp.has_ring() {
             return self.rtp.wait_in_ring(nap, overdue.is_some() || self.is_epoll_open);
         }
@@ -240,7 +239,8 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         Ok(())
     }
 
-    fn turn(&mut self) {
+    /// Does what is to be done at this moment; says when to look again at the latest.
+    fn turn(&mut self) -> Instant {
         let events = core::mem::take(&mut self.events);
         for event in &events {
             let (flags, data) = (event.flags, event.data);
@@ -249,11 +249,24 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         self.events = events;
         self.io.cut_barred();
         self.settle();
-        self.shake_hands();
+        if !self.shaking.is_empty() {
+            self.shake_hands();
+        }
+        let deadline = self.next_deadline();
+        if deadline > self.io.now {
+            return deadline;
+        }
         self.ring();
         if self.io.now >= self.publish_at {
             self.publish();
         }
+        self.next_deadline()
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let machines = [self.edge.next_deadline(), self.relay.next_deadline(), self.rtp.next_deadline()];
+        let all = machines.into_iter().chain([self.io.wheel.next_deadline()]);
+        all.flatten().fold(self.publish_at, Instant::min)
     }
 
     fn on_event(&mut self, flags: EventFlags, word: u64) {
@@ -390,6 +403,9 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                     self.rtp.set_config(Arc::clone(&config));
                     self.io.material = material;
                     self.records = Records::new(config.log.repeats_per_second_max);
+                    let mut out = core::mem::take(&mut self.relay_out);
+                    self.relay.configure(&config, self.io.now, &mut out);
+                    self.drain_relay(out, &[]);
                     self.tell_edge(Event::Config(config));
                 }
                 Mail::Blacklist(set, taken) => {
@@ -512,7 +528,16 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
     }
 
     /// Tells the machines what happened while they were busy, until nothing is left to tell.
+    #[inline]
     fn settle(&mut self) {
+        // Asked after every event, and nearly always nothing.
+        let is_quiet = self.commands.is_empty() && self.notices.is_empty() && self.io.heard.is_empty();
+        if !is_quiet || self.rtp.has_notices() {
+            self.settle_all();
+        }
+    }
+
+    fn settle_all(&mut self) {
         loop {
             if self.rtp.has_notices() {
                 let notices = &mut self.notices;
@@ -546,6 +571,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             Heard::Closed(stream, Protocol::Sip, reason) => {
                 self.tell_edge(Event::Net(NetEvent::StreamClosed { stream, reason }));
             }
+            Heard::HalfClosed(conn) => self.tell_relay(relay::Event::HalfClosed { conn }, &[]),
             Heard::Closed(conn, Protocol::Msrp, _) => self.tell_relay(relay::Event::Closed { conn }, &[]),
             Heard::Unreachable(hop) => self.tell_edge(Event::Net(NetEvent::PeerUnreachable {
                 realm: hop.realm,
@@ -572,7 +598,9 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         let Some(conn) = self.io.conns.get(id) else {
             return;
         };
-        let (kind, local, peer) = (conn.kind, conn.local, conn.peer);
+        let (kind, peer) = (conn.kind, conn.peer);
+        // Lost already: its end is learnt at the next read.
+        let local = local_of(&conn.socket).unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
         match kind.protocol {
             Protocol::Sip => self.tell_edge(Event::Net(NetEvent::StreamOpened {
                 stream: id,

@@ -73,3 +73,22 @@ fn tls_on_one_side_and_tcp_on_the_other() {
     ue.read_exact(&mut back).unwrap();
     assert!(back == chunk[..100_000]);
 }
+
+#[test]
+fn a_peer_that_closed_one_way_still_gets_the_last_word() {
+    let node = Node::start(settings());
+    let mut peer = connect(node.msrp(Realm::Core, Transport::Tcp));
+    node.log.wait("msrp opened Core", 1);
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut word = Vec::new();
+    peer.read_to_end(&mut word).unwrap();
+    assert_eq!(word, b"bye");
+    node.log.wait("msrp half closed", 1);
+    node.log.wait("msrp closed", 1);
+    // One that went altogether is not waited for.
+    let peer = connect(node.msrp(Realm::Core, Transport::Tcp));
+    node.log.wait("msrp opened Core", 2);
+    drop(peer);
+    node.log.wait("msrp closed", 2);
+    node.wait_metric("gatehouse_flow_queued_bytes", 0);
+}

@@ -151,6 +151,7 @@ pub struct Pipe {
 }
 
 impl Relaying for Pipe {
+    fn configure(&mut self, _: &Config, _: Instant, _: &mut relay::Outbox) {}
     fn handle(&mut self, event: relay::Event<'_>, _now: Instant, out: &mut relay::Outbox) {
         match event {
             relay::Event::Opened { conn, realm, certificate, .. } => {
@@ -180,6 +181,16 @@ impl Relaying for Pipe {
                     self.log.push("msrp resumed".to_owned());
                     out.actions.push(relay::Action::ResumeReading { conn: from });
                 }
+            }
+            relay::Event::HalfClosed { conn } => {
+                // A last word, which the peer can still read.
+                self.log.push("msrp half closed".to_owned());
+                let start = out.bytes.len();
+                out.bytes.extend_from_slice(b"bye");
+                let segment = out.segments.len();
+                out.segments.push(relay::Segment::Own(Span::new(start, start + 3)));
+                out.actions.push(relay::Action::Forward { conn, segments: segment..segment + 1 });
+                out.actions.push(relay::Action::Close { conn });
             }
             relay::Event::Closed { conn } => {
                 self.conns.retain(|c| *c != conn);

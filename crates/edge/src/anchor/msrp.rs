@@ -11,6 +11,7 @@ use core::net::{IpAddr, SocketAddr};
 use media::command::{Matching, MsrpSession, MsrpSide, Opening};
 use sdp::{Editor, Media, PathUri, Sdp, Section, Setup};
 use std::io::Write as _;
+use std::sync::Arc;
 use wire::{Cause, Fingerprint, FingerprintText, MediaId, Realm, Transport};
 
 /// One MSRP medium of an offer.
@@ -334,6 +335,8 @@ pub(super) fn session(
         idle_max: terms.idle_max,
         message_bytes_max: terms.message_bytes_max,
         content: terms.content.clone(),
+        call_id: Arc::clone(terms.rtp.call_id),
+        user: terms.user,
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn terms(points: &[MsrpPoint], ue_transport: Transport) -> Terms<'_> 
         policies: &POLICIES,
         content: &[None, None],
         idle_max: Duration::from_secs(600),
+        user: None,
         message_bytes_max: u64::MAX,
         rtp: rtp::tests::terms([config::Srtp::Offer, config::Srtp::None]),
     }
@@ -130,6 +131,8 @@ fn a_chat_that_the_ue_offers() {
             },
             idle_max: Duration::from_secs(600),
             message_bytes_max: u64::MAX,
+            call_id: terms.rtp.call_id.clone(),
+            user: terms.user,
             content: [None, None],
         }]
     );

@@ -66,6 +66,7 @@ impl Stage {
                 policies: &crate::content::Policies::default(),
                 content: &[None, None],
                 idle_max: Duration::from_secs(600),
+                user: None,
                 message_bytes_max: u64::MAX,
                 rtp: anchor::rtp::tests::terms(self.srtp),
             },

@@ -3,8 +3,8 @@
 use super::MsrpRelay;
 use super::api::Outbox;
 use super::conn::{Conn, Forward, Refusal};
-use msrp::{FailureReport, Head, Method, uri, write};
-use wire::{Cause, Realm, StreamId};
+use msrp::{FailureReport, Head, Method, write};
+use wire::{Cause, StreamId};
 
 impl Refusal {
     /// With the status that the table of causes gives.
@@ -37,26 +37,27 @@ impl MsrpRelay {
     /// Answers a request whose head went on already, on the connection it came from.
     pub(super) fn answer_forwarded(
         &mut self,
-        conn: StreamId,
-        realm: Realm,
+        id: StreamId,
         forward: &Forward,
         cause: Cause,
         out: &mut Outbox,
     ) {
-        let Some(session) = self.sessions.of(forward.session).filter(|_| forward.is_answerable) else {
+        let (Some(conn), Some(session)) = (self.conns.of_mut(id), self.sessions.of(forward.session)) else {
             return;
         };
-        let side = session.spec.side(realm);
-        // Who writes to a relay of ours hears from that.
-        let ours = side.relay_uri.as_ref().unwrap_or(&side.local_path);
-        let (to, from) = (side.remote_path.clone().unwrap_or_default(), ours.clone());
-        let status = cause.status().unwrap_or(400);
-        self.answer(conn, out, |out| {
-            write::response_parts(forward.id.as_bytes(), uri::first(&to), &from, status, out);
-        });
-        if let Some(conn) = self.conns.of_mut(conn) {
-            conn.answered = Some(forward.id);
+        if !forward.is_answerable {
+            return;
         }
+        let mut text = Vec::new();
+        // Who writes to a relay of ours hears from that.
+        let ours = session.spec.side(conn.realm).relay_uri.as_deref();
+        let (to, from) = (session.remote_hop(conn.realm), ours.unwrap_or(session.local(conn.realm)));
+        let status = cause.status().unwrap_or(400);
+        write::response_parts(conn.transaction.as_bytes(), to, from, status, &mut text);
+        // The far side may answer what it got of it: that must not follow.
+        conn.answered = Some(Box::new(conn.transaction));
+        conn.unanswered = conn.unanswered.saturating_sub(1);
+        self.answer(id, out, |out| out.extend_from_slice(&text));
     }
 
     /// Sends an answer, behind the message that is being written into the connection.

@@ -8,7 +8,7 @@
 //! The shell drains `out.actions` after each call while the bytes it gave are still there, because
 //! `Segment::Input` points into them, then clears the outbox.
 
-use crate::command::{MediaCommand, MediaNotice};
+use crate::command::{MediaCommand, MediaNotice, MsrpRecord};
 use crate::msrp_auth::Users;
 use core::net::SocketAddr;
 use core::ops::Range;
@@ -55,6 +55,14 @@ pub enum Event<'a> {
     },
     /// The send queue fell to `Limits::queue_low_bytes` or less, having been above it.
     Drained {
+        /// The connection.
+        conn: StreamId,
+    },
+    /// The peer sends nothing more, but may still read.
+    ///
+    /// Optional: a shell that cannot tell says `Closed`. What is on its way to the peer still goes there;
+    /// then, or after `Limits::drain_max`, the relay closes the connection.
+    HalfClosed {
         /// The connection.
         conn: StreamId,
     },
@@ -116,6 +124,8 @@ pub enum Action {
     },
     /// Tell the edge.
     Notice(MediaNotice),
+    /// A session ended: keep this of it.
+    Record(Box<MsrpRecord>),
 }
 
 /// Whose certificate is accepted from a peer that is dialled over TLS.
@@ -207,7 +217,17 @@ pub struct Limits {
     pub wait_max: Duration,
     /// A connection whose queue stays over the low mark for this long does not read: it is closed.
     pub stall_max: Duration,
-    /// Seeds the hash of the session table: its keys come from the network.
+    /// A session ends after so long, whatever it carries; `None`: never.
+    pub session_max: Option<Duration>,
+    /// Octets a second of one session, both ways together; 0: as many as come. One second's worth may come
+    /// at once.
+    pub session_bytes_per_second_max: u64,
+    /// The same for all sessions of one user.
+    pub user_bytes_per_second_max: u64,
+    /// A connection whose peer sends nothing more stays so long for what is on its way to it.
+    pub drain_max: Duration,
+    /// Seeds the hash of the session table, whose keys come from the network, and the ids that the relay
+    /// gives to parts of chunks.
     pub hash_seed: u64,
 }
 
@@ -228,7 +248,18 @@ impl Default for Limits {
             // RFC 4975 §7.1.1: a sender gives a transaction up after 30 s, so an answer must come before.
             wait_max: Duration::from_secs(20),
             stall_max: Duration::from_secs(60),
+            session_max: None,
+            session_bytes_per_second_max: 0,
+            user_bytes_per_second_max: 0,
+            drain_max: Duration::from_secs(10),
             hash_seed: 0,
         }
+    }
+}
+
+impl Limits {
+    /// Whether anybody's octets a second are limited.
+    pub(super) const fn has_rates(&self) -> bool {
+        self.session_bytes_per_second_max > 0 || self.user_bytes_per_second_max > 0
     }
 }

@@ -1,31 +1,15 @@
-//! Messages through the relay: find, hold, rewrite, pass on.
+//! Messages through the relay: hold, rewrite, pass on.
 
 use super::MsrpRelay;
-use super::answer::is_answerable;
-use super::api::{Action, Outbox, Trust};
-use super::conn::{Conn, Flow, Forward, Id, Refusal, Wait};
-use super::content;
+use super::api::{Action, Outbox};
+use super::conn::{Flow, Forward, Id, Wait};
 use super::ends::By;
 use super::out::Input;
 use super::paths::{behind_relay, push_own, push_path};
-use super::session::Found;
-use crate::command::{MediaNotice, Opening};
-use msrp::{Event, Flag, Head, HeaderId, Method, Piece, Start, uri};
-use wire::{Cause, Instant, MediaId, Realm, StreamId};
-
-/// What is to be done with a message, by its head.
-pub(super) enum Route {
-    /// Pass it on.
-    To(Forward),
-    /// Not yet.
-    Hold(Wait),
-    /// Answer it ourselves and swallow it.
-    Refuse(Refusal),
-    /// Swallow it, as a fault.
-    Drop(Cause),
-    /// Swallow it: it was the relay's own business.
-    Swallow,
-}
+use super::route::Route;
+use super::session::Session;
+use msrp::{Event, FailureReport, Flag, Head, HeaderId, Method, Piece, Usual, uri, write};
+use wire::{Cause, Instant, Realm, StreamId};
 
 impl MsrpRelay {
     pub(super) fn on_bytes(&mut self, id: StreamId, bytes: &[u8], now: Instant, out: &mut Outbox) {
@@ -46,10 +30,21 @@ impl MsrpRelay {
     /// Goes on with what is held of a connection whose obstacle may be gone.
     pub(super) fn resume(&mut self, id: StreamId, now: Instant, out: &mut Outbox) {
         let Some(conn) = self.conns.of_mut(id) else { return };
+        if matches!(conn.wait, Wait::Rate { until } if until > now) {
+            return; // what it would write into is free, but its time has not come
+        }
+        if let (Wait::Rate { .. }, Flow::Forward(forward)) = (conn.wait, &conn.flow) {
+            let to = forward.to;
+            if self.conns.of(to).is_some_and(|far| far.writer == Some(id) && far.full_since.is_some()) {
+                // Its time came, but there is no room.
+                return self.set_wait(id, Wait::Queue { to });
+            }
+        }
+        let Some(conn) = self.conns.of_mut(id) else { return };
         let wait = core::mem::take(&mut conn.wait);
         let to = match wait {
             Wait::None => return, // it was in the list twice
-            Wait::Far { .. } => None,
+            Wait::Far { .. } | Wait::Rate { .. } => None,
             Wait::Turn { to } | Wait::Queue { to } => Some(to),
         };
         let held = core::mem::take(&mut conn.held);
@@ -62,8 +57,14 @@ impl MsrpRelay {
         if let Some(conn) = self.conns.of_mut(id) {
             conn.turn = None;
             conn.is_expired = false;
-            if conn.wait == Wait::None && core::mem::take(&mut conn.is_paused) {
-                out.actions.push(Action::ResumeReading { conn: id });
+            if conn.wait == Wait::None {
+                if let Some(since) = conn.paused_at.take() {
+                    self.counters.paused_micros += now.since(since).as_micros() as u64;
+                    out.actions.push(Action::ResumeReading { conn: id });
+                }
+                if conn.ended_at.is_some() {
+                    self.end_input(id, now, out);
+                }
             }
         }
         if let Some(to) = to {
@@ -74,11 +75,27 @@ impl MsrpRelay {
     /// Reads `input` to its end, or until a message must wait or the connection is gone.
     fn run(&mut self, id: StreamId, input: Input<'_>, now: Instant, out: &mut Outbox) {
         let Some(conn) = self.conns.of_mut(id) else { return };
+        let (realm, scan) = (conn.realm, conn.scan());
         // Out of the table, so that a head can be looked at while other connections are changed.
-        let mut reader = core::mem::take(&mut conn.reader);
+        let mut reader = match conn.reader.take() {
+            Some(reader) => reader,
+            None => self.readers.take(scan, self.limits.head_bytes_max),
+        };
+        if matches!(&conn.flow, Flow::Forward(forward) if forward.is_cut())
+            && let Some(wait) = self.reopen(id, out)
+        {
+            if let Some(conn) = self.conns.of_mut(id) {
+                conn.reader = Some(reader);
+            }
+            return self.hold(id, wait, input.bytes.to_vec(), now, out);
+        }
         let mut at = 0;
         loop {
-            match reader.next(input.bytes, &mut at) {
+            let usual = match reader.is_between_messages() {
+                true => self.usual(id, realm),
+                false => Usual::default(),
+            };
+            match reader.next_expecting(usual, input.bytes, &mut at) {
                 Event::Head(head) => {
                     let Some(wait) = self.on_head(id, &head, input, now, out) else {
                         if self.conns.has(id) {
@@ -97,10 +114,36 @@ impl MsrpRelay {
                 Event::Broken(cause) => return self.close(id, cause, now, out),
             }
         }
-        if let Some(conn) = self.conns.of_mut(id) {
-            conn.reader = reader;
+        let Some(conn) = self.conns.of_mut(id) else { return };
+        if reader.is_between_messages() {
+            self.readers.give_back(reader);
+        } else {
+            let mut into = None;
+            if let Flow::Forward(forward) = &mut conn.flow {
+                into = Some(forward.to);
+                if let Some(head) = reader.head(input.bytes)
+                    && let Some(session) = self.sessions.of(forward.session)
+                {
+                    forward.keep(&head, session, realm.other());
+                }
+            }
+            conn.reader = Some(reader);
+            if let Some(to) = into {
+                self.interrupt(to, out);
+            }
+        }
+        if self.limits.has_rates() {
+            self.slow_down(id, input.bytes.len(), now, out);
+        }
+        if self.conns.of(id).is_some_and(|conn| !conn.is_timeless()) {
             self.arm_conn(id);
         }
+    }
+
+    /// The paths that the next head of a connection will probably have.
+    fn usual(&self, id: StreamId, realm: Realm) -> Usual<'_> {
+        let last = self.conns.of(id).and_then(|conn| self.sessions.of(conn.last?));
+        last.map(|session| session.usual(realm)).unwrap_or_default()
     }
 
     /// Begins a message; says what it must wait for, if it must.
@@ -123,187 +166,13 @@ impl MsrpRelay {
                     self.remove_conn(id, By::Us, now, out);
                 }
             }
-            Route::Swallow => self.set_flow(id, Flow::Discard),
             Route::Drop(cause) => {
                 self.count(cause);
                 self.set_flow(id, Flow::Discard);
             }
+            Route::Swallow => self.set_flow(id, Flow::Discard),
         }
         None
-    }
-
-    fn route(&mut self, id: StreamId, head: &Head<'_>, now: Instant, out: &mut Outbox) -> Route {
-        let Some(conn) = self.conns.of(id) else { return Route::Drop(Cause::Internal) };
-        let (realm, last) = (conn.realm, conn.last);
-        if !head.has_clear_paths() {
-            return Route::Refuse(Refusal::new(Cause::MsrpBadRequest));
-        }
-        let found = self.sessions.find(realm, head.to_path(), head.from_path(), last, &mut self.scratch);
-        let is_request = head.method().is_some();
-        let session = match found {
-            Found::Session(session) => session,
-            Found::Malformed => return Route::Refuse(Refusal::new(Cause::MsrpBadRequest)),
-            Found::Unknown => return self.route_classic(id, head, now, out),
-            _ if !is_request => return Route::Drop(Cause::StrayResponse),
-            Found::Pending(session) if !self.is_expected(conn, session) => {
-                return Route::Refuse(Refusal::closing(Cause::MsrpWrongSource));
-            }
-            Found::Pending(session) => return self.await_far(conn, session, now),
-        };
-        if let Err(refusal) = self.bind(id, session, head, now, out) {
-            return match is_request {
-                true => Route::Refuse(refusal),
-                false => Route::Drop(refusal.cause),
-            };
-        }
-        self.route_within(id, realm, session, head, now, out)
-    }
-
-    /// The message belongs to this session and came over its connection.
-    pub(super) fn route_within(
-        &mut self,
-        id: StreamId,
-        realm: Realm,
-        session_id: MediaId,
-        head: &Head<'_>,
-        now: Instant,
-        out: &mut Outbox,
-    ) -> Route {
-        self.dial(session_id, realm.other(), Demand::ByMessage, out);
-        let (Some(conn), Some(session)) = (self.conns.of(id), self.sessions.of_mut(session_id)) else {
-            return Route::Drop(Cause::Internal);
-        };
-        let far = session.side(realm.other()).conn;
-        let Some((to, far)) = far.and_then(|to| Some((to, self.conns.of(to)?))) else {
-            return match head.start() {
-                Start::Response(_) => Route::Drop(Cause::MsrpPeerGone),
-                Start::Request(_) => self.await_far(conn, session_id, now),
-            };
-        };
-        let transaction = Id::new(head.id());
-        if head.method().is_none() && far.answered == Some(transaction) {
-            if let Some(far) = self.conns.of_mut(to) {
-                far.answered = None; // the relay answered this one when it gave the message up
-            }
-            return Route::Drop(Cause::StrayResponse);
-        }
-        let is_send = head.method() == Some(Method::Send) && head.has_body();
-        let range = head.byte_range().filter(|_| is_send);
-        let total = range.and_then(|range| range.total).unwrap_or(0);
-        if total > session.spec.message_bytes_max(realm) {
-            return Route::Refuse(Refusal::new(Cause::BodyTooLong));
-        }
-        if is_send && let Some(cause) = content::refused(head, &session.spec, realm) {
-            return Route::Refuse(Refusal::new(cause));
-        }
-        if !far.takes_from(id, conn.turn == Some(to)) {
-            return Route::Hold(Wait::Turn { to });
-        }
-        let start = range.map_or(0, |range| range.start.saturating_sub(1));
-        Route::To(Forward {
-            to,
-            session: session_id,
-            id: transaction,
-            has_body: head.has_body(),
-            is_send,
-            is_answerable: is_answerable(head),
-            position: match is_send {
-                true => session.message_position(realm, head.message_id(), start),
-                false => 0,
-            },
-        })
-    }
-
-    /// Waits for the far side of a session to be known and connected, unless it did for long enough.
-    fn await_far(&self, conn: &Conn, session: MediaId, now: Instant) -> Route {
-        let waiters = self.sessions.of(session).map_or(0, |session| session.waiters.len());
-        if conn.is_expired || waiters >= WAITERS_MAX {
-            return Route::Refuse(Refusal::new(Cause::MsrpPeerGone));
-        }
-        let until = now + self.limits.wait_max;
-        Route::Hold(Wait::Far { session, until })
-    }
-
-    /// Checks that `session` is bound to this connection, or binds it (R77).
-    fn bind(
-        &mut self,
-        id: StreamId,
-        session_id: MediaId,
-        head: &Head<'_>,
-        now: Instant,
-        out: &mut Outbox,
-    ) -> Result<(), Refusal> {
-        let unknown = Refusal::closing(Cause::MsrpUnknownSession);
-        let (Some(conn), Some(session)) = (self.conns.of(id), self.sessions.of(session_id)) else {
-            return Err(unknown);
-        };
-        match session.side(conn.realm).conn {
-            Some(bound) if bound == id => {
-                if conn.last != Some(session_id)
-                    && let Some(conn) = self.conns.of_mut(id)
-                {
-                    conn.last = Some(session_id);
-                }
-                return Ok(());
-            }
-            Some(_) => return Err(Refusal::closing(Cause::MsrpAlreadyBound)),
-            None => {}
-        }
-        if !self.is_expected(conn, session_id) {
-            return Err(Refusal::closing(Cause::MsrpWrongSource));
-        }
-        if !self.shows_certificate(conn, session_id) {
-            return Err(Refusal::closing(Cause::MsrpBadCertificate));
-        }
-        if head.method() != Some(Method::Send) {
-            return Err(unknown);
-        }
-        if conn.sessions.len() >= self.limits.sessions_per_connection_max {
-            return Err(Refusal { status: 481, ..Refusal::new(Cause::TableFull) });
-        }
-        self.link(id, session_id, now, out);
-        Ok(())
-    }
-
-    /// Whether the connection comes from the address that was signalled for this side (R77).
-    fn is_expected(&self, conn: &Conn, session: MediaId) -> bool {
-        let expected =
-            self.sessions.of(session).and_then(|session| session.spec.side(conn.realm).expect_source);
-        expected.is_none_or(|ip| ip.to_canonical() == conn.peer.ip().to_canonical())
-    }
-
-    /// Binds a session to a connection and wakes who waited for that.
-    pub(super) fn link(&mut self, id: StreamId, session_id: MediaId, now: Instant, out: &mut Outbox) {
-        let (Some(conn), Some(session)) = (self.conns.of_mut(id), self.sessions.of_mut(session_id)) else {
-            return;
-        };
-        let realm = conn.realm;
-        conn.sessions.push(session_id);
-        conn.last = Some(session_id);
-        let side = session.side_mut(realm);
-        side.conn = Some(id);
-        side.is_dialling = false;
-        side.lost_at = None;
-        session.last_activity_at = now;
-        self.ready.extend(session.waiters.drain(..));
-        if self.classic.as_ref().is_none_or(|classic| !classic.owns(session_id)) {
-            out.actions.push(Action::Notice(MediaNotice::Bound { id: session_id, realm }));
-        }
-    }
-
-    /// Dials the peer of a side, if that is ours to do and was not done.
-    pub(super) fn dial(&mut self, id: MediaId, realm: Realm, demand: Demand, out: &mut Outbox) {
-        let Some(session) = self.sessions.of_mut(id).filter(|session| session.is_complete()) else { return };
-        let Opening::Dial { transport, peer } = session.spec.side(realm).opening else { return };
-        let side = session.side_mut(realm);
-        // A core that closed the connection is dialled again only when there is something to say.
-        let was_there = side.lost_at.is_some();
-        if side.conn.is_none() && !side.is_dialling && (demand == Demand::ByMessage || !was_there) {
-            side.is_dialling = true;
-            let announced = !session.spec.side(realm).fingerprints.is_empty();
-            let trust = if announced { Trust::Fingerprint } else { Trust::Authority };
-            out.actions.push(Action::Dial { id, realm, transport, peer, trust });
-        }
     }
 
     /// Keeps a connection's unread octets and stops reading from it.
@@ -315,7 +184,8 @@ impl MsrpRelay {
         self.held_bytes += held.len();
         conn.held = held;
         conn.wait = wait;
-        if !core::mem::replace(&mut conn.is_paused, true) {
+        if conn.paused_at.is_none() {
+            conn.paused_at = Some(now);
             self.counters.pauses += 1;
             out.actions.push(Action::PauseReading { conn: id });
         }
@@ -329,8 +199,9 @@ impl MsrpRelay {
                 if let Some(far) = self.conns.of_mut(to) {
                     far.waiting.push_back(id);
                 }
+                self.interrupt(to, out);
             }
-            Wait::Queue { .. } | Wait::None => {}
+            Wait::Queue { .. } | Wait::Rate { .. } | Wait::None => {}
         }
     }
 
@@ -339,7 +210,7 @@ impl MsrpRelay {
         &mut self,
         id: StreamId,
         head: &Head<'_>,
-        forward: Forward,
+        mut forward: Forward,
         input: Input<'_>,
         now: Instant,
         out: &mut Outbox,
@@ -350,53 +221,45 @@ impl MsrpRelay {
             return;
         };
         far.writer = Some(id);
-        let from = far.realm.other();
-        let side = session.spec.side(far.realm);
-        let remote = side.remote_path.as_deref().unwrap_or_default();
-        let to_path = behind_relay(session.spec.side(from), head.to_path());
-        let (bytes, to_span, from_span) =
-            (head.bytes(), head.span(HeaderId::ToPath), head.span(HeaderId::FromPath));
-        out.send_with(forward.to, |out| {
-            out.extend_from_slice(&bytes[..to_span.start as usize]);
-            push_path(to_path, next_hops(head, to_path, remote), out);
-            out.extend_from_slice(&bytes[to_span.end as usize..from_span.start as usize]);
-            push_own(head, side, out);
-        });
+        let realm = far.realm;
+        let (bytes, from_span) = (head.bytes(), head.span(HeaderId::FromPath));
+        out.send_with(forward.to, |out| write_paths(head, forward.alias.as_deref(), session, realm, out));
         let rest = from_span.end as usize;
         match head.input_at() {
             Some(at) => out.send_input(forward.to, input, at + rest..at + bytes.len()),
-            None => out.send_copy(forward.to, &bytes[rest..]),
+            None => {
+                out.send_copy(forward.to, &bytes[rest..]);
+                forward.keep(head, session, realm); // the reader forgets it with the first octet of the body
+            }
         }
-        session.add_bytes(from, bytes.len() as u64, now);
-        self.counters.add_bytes(from, bytes.len() as u64);
+        session.add_bytes(realm.other(), bytes.len() as u64, now);
+        self.counters.add_bytes(realm.other(), bytes.len() as u64);
+        let is_awaited = forward.is_answerable && head.failure_report() == FailureReport::Yes;
         match head.method() {
             Some(Method::Send) => self.counters.sends += 1,
             Some(_) => self.counters.other_requests += 1,
             None => self.counters.responses += 1,
         }
-        self.set_flow(id, Flow::Forward(forward));
+        if let Some(conn) = self.conns.of_mut(id) {
+            conn.unanswered = conn.unanswered.saturating_add(u32::from(is_awaited));
+            conn.transaction.set(head.id());
+            conn.flow = Flow::Forward(forward);
+        }
     }
 
     fn on_body(&mut self, id: StreamId, piece: Piece<'_>, input: Input<'_>, now: Instant, out: &mut Outbox) {
-        let Some((realm, Flow::Forward(mut forward))) = self.conns.of(id).map(|conn| (conn.realm, conn.flow))
-        else {
-            return;
-        };
-        forward.position = forward.position.saturating_add(piece.len() as u64);
+        let Some(conn) = self.conns.of_mut(id) else { return };
+        let Flow::Forward(forward) = &mut conn.flow else { return };
         let Some(session) = self.sessions.of_mut(forward.session) else { return };
-        if forward.is_send {
-            session.side_mut(realm).message.1 = forward.position;
+        forward.position = forward.position.saturating_add(piece.len() as u64);
+        if forward.is_send && forward.position > session.spec.message_bytes_max(conn.realm) {
+            return self.give_up(id, Cause::BodyTooLong, out);
         }
-        if forward.is_send && forward.position > session.spec.message_bytes_max(realm) {
-            self.count(Cause::BodyTooLong);
-            self.answer_forwarded(id, realm, &forward, Cause::BodyTooLong, out);
-            return self.abandon(id, &forward, out);
-        }
-        session.add_bytes(realm, piece.len() as u64, now);
-        self.counters.add_bytes(realm, piece.len() as u64);
+        forward.octets = forward.octets.saturating_add(piece.len() as u64);
+        session.add_bytes(conn.realm, piece.len() as u64, now);
+        self.counters.add_bytes(conn.realm, piece.len() as u64);
         out.send_copy(forward.to, piece.held);
         out.send_input(forward.to, input, piece.range());
-        self.set_flow(id, Flow::Forward(forward));
     }
 
     fn on_end(
@@ -409,36 +272,77 @@ impl MsrpRelay {
         out: &mut Outbox,
     ) {
         let Some(conn) = self.conns.of_mut(id) else { return };
-        let (realm, flow) = (conn.realm, core::mem::take(&mut conn.flow));
-        let Flow::Forward(forward) = flow else { return };
-        out.send_copy(forward.to, piece.held);
-        out.send_input(forward.to, input, piece.range());
+        let realm = conn.realm;
+        let Flow::Forward(forward) = core::mem::take(&mut conn.flow) else { return };
+        let Some(session) = self.sessions.of_mut(forward.session) else { return };
+        session.add_bytes(realm, piece.len() as u64, now);
         self.counters.add_bytes(realm, piece.len() as u64);
-        if let Some(session) = self.sessions.of_mut(forward.session) {
-            session.add_bytes(realm, piece.len() as u64, now);
-            if forward.is_send && flag != Flag::More {
-                session.side_mut(realm).message = (0, 0);
+        if forward.is_send {
+            let sizes = &mut session.side_mut(realm).sizes;
+            if flag == Flag::More && !sizes.keep(forward.message, forward.position, now) {
+                // Who begins ever more messages and ends none would slip past the limit of their size.
+                conn.flow = Flow::Forward(forward);
+                self.give_up(id, Cause::BodyTooLong, out);
+                return self.set_flow(id, Flow::None);
             }
-            if forward.is_send && flag == Flag::Last {
+            if flag != Flag::More {
+                sizes.end(forward.message);
+            }
+            if flag == Flag::Last {
                 session.add_message(realm);
                 self.counters.messages += 1;
             }
         }
-        self.release(forward.to, out);
+        match forward.far_id() {
+            Some(far) => {
+                out.send_with(forward.to, |out| write::end(far.as_bytes(), flag, forward.has_body, out));
+            }
+            None => {
+                out.send_copy(forward.to, piece.held);
+                out.send_input(forward.to, input, piece.range());
+            }
+        }
+        self.expect_last(id, &forward);
+        self.release(forward.to, id, out);
+        self.close_if_drained(forward.to, now, out);
+    }
+
+    /// Ends a message that will not be complete, and tells its sender why, if it wants to know.
+    pub(super) fn give_up(&mut self, id: StreamId, cause: Cause, out: &mut Outbox) {
+        let Some(conn) = self.conns.of_mut(id) else { return };
+        let Flow::Forward(forward) = core::mem::take(&mut conn.flow) else { return };
+        self.count(cause);
+        self.answer_forwarded(id, &forward, cause, out);
+        self.abandon(id, &forward, out);
     }
 
     /// Ends a message that will not be complete: the far connection gets an end-line that says so, and
     /// stays in frame for other sessions. The rest of the message is swallowed.
     pub(super) fn abandon(&mut self, id: StreamId, forward: &Forward, out: &mut Outbox) {
-        if self.conns.has(forward.to) {
-            out.send_with(forward.to, |out| match forward.has_body {
-                true => msrp::write::end_of_body(forward.id.as_bytes(), Flag::Abort, out),
-                false => msrp::write::end_line(forward.id.as_bytes(), Flag::Abort, out),
-            });
+        if let Some(conn) = self.conns.of(id) {
+            self.end_abandoned(id, conn.realm, conn.transaction, forward, out);
         }
         self.set_flow(id, Flow::Discard);
         self.go_on(id);
-        self.release(forward.to, out);
+    }
+
+    /// The same for a connection that is out of the table already.
+    pub(super) fn end_abandoned(
+        &mut self,
+        id: StreamId,
+        realm: Realm,
+        transaction: Id,
+        forward: &Forward,
+        out: &mut Outbox,
+    ) {
+        if self.conns.of(forward.to).is_some_and(|far| far.writer == Some(id)) {
+            let far = forward.far_id().unwrap_or(&transaction);
+            out.send_with(forward.to, |out| write::end(far.as_bytes(), Flag::Abort, forward.has_body, out));
+        }
+        if let Some(session) = self.sessions.of_mut(forward.session) {
+            session.side_mut(realm).sizes.end(forward.message);
+        }
+        self.release(forward.to, id, out);
     }
 
     /// Resumes a source that was paused in the middle of a message which goes nowhere any longer.
@@ -461,15 +365,17 @@ impl MsrpRelay {
                     far.waiting.retain(|waiting| *waiting != id);
                 }
             }
-            Wait::None => {}
+            Wait::Rate { .. } | Wait::None => {}
         }
     }
 
-    /// No message is being written into the connection from here on.
-    pub(super) fn release(&mut self, to: StreamId, out: &mut Outbox) {
-        let Some(far) = self.conns.of_mut(to) else { return };
+    /// `by` writes nothing more into the connection, if it was the one who did.
+    pub(super) fn release(&mut self, to: StreamId, by: StreamId, out: &mut Outbox) {
+        let Some(far) = self.conns.of_mut(to).filter(|far| far.writer == Some(by)) else { return };
         far.writer = None;
-        Self::flush_answers(to, far, out);
+        if !far.answers.is_empty() {
+            Self::flush_answers(to, far, out);
+        }
         self.wake_next(to);
     }
 
@@ -481,6 +387,12 @@ impl MsrpRelay {
         }
     }
 
+    fn set_wait(&mut self, id: StreamId, wait: Wait) {
+        if let Some(conn) = self.conns.of_mut(id) {
+            conn.wait = wait;
+        }
+    }
+
     pub(super) fn set_flow(&mut self, id: StreamId, flow: Flow) {
         if let Some(conn) = self.conns.of_mut(id) {
             conn.flow = flow;
@@ -488,26 +400,42 @@ impl MsrpRelay {
     }
 }
 
-/// Why a peer is dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Demand {
-    /// Its session became complete.
-    BySession,
-    /// There is a message for it.
-    ByMessage,
+/// Appends a head up to its From-Path as the far side gets it, which is on the side of `realm`.
+pub(super) fn write_paths(
+    head: &Head<'_>,
+    alias: Option<&Id>,
+    session: &Session,
+    realm: Realm,
+    out: &mut Vec<u8>,
+) {
+    let (bytes, to, from) = (head.bytes(), head.span(HeaderId::ToPath), head.span(HeaderId::FromPath));
+    match alias {
+        None => out.extend_from_slice(&bytes[..to.start as usize]),
+        Some(alias) => {
+            let id = head.id_span();
+            out.extend_from_slice(&bytes[..id.start as usize]);
+            out.extend_from_slice(alias.as_bytes());
+            out.extend_from_slice(&bytes[id.end as usize..to.start as usize]);
+        }
+    }
+    let to_path = behind_relay(session.spec.side(realm.other()), head);
+    match head.is_usual() {
+        // Both paths are one URI long: nothing of them is kept.
+        true => out.extend_from_slice(next_hops(head, to_path, session, realm)),
+        false => push_path(to_path, next_hops(head, to_path, session, realm), out),
+    }
+    out.extend_from_slice(&bytes[to.end as usize..from.start as usize]);
+    push_own(head, session.spec.side(realm), out);
 }
-
-/// Connections that may wait for one session: its own two, and one that is to replace one of them.
-const WAITERS_MAX: usize = 3;
 
 /// What stands for our own URI in To-Path.
 ///
 /// A request goes along the whole path of the peer, unless the sender wrote the hops behind us itself
 /// (R66). A response goes one hop back (RFC 4975 §7.2).
-fn next_hops<'a>(head: &Head<'_>, to_path: &[u8], remote: &'a [u8]) -> &'a [u8] {
-    let is_request = head.method().is_some();
-    match is_request && uri::list(to_path).nth(1).is_none() {
-        true => remote,
-        false => uri::first(remote),
+fn next_hops<'a>(head: &Head<'_>, to_path: &[u8], session: &'a Session, realm: Realm) -> &'a [u8] {
+    let is_alone = || head.is_usual() || uri::list(to_path).nth(1).is_none();
+    match head.method().is_some() && is_alone() {
+        true => session.remote(realm),
+        false => session.remote_hop(realm),
     }
 }

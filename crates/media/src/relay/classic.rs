@@ -16,8 +16,8 @@
 
 use super::MsrpRelay;
 use super::api::Outbox;
-use super::chunk::Route;
 use super::conn::{Id, Refusal};
+use super::route::Route;
 use super::session::Session;
 use crate::command::{MsrpSession, MsrpSide, Opening};
 use crate::msrp_auth::{Authenticator, Settings, Users, Verdict};
@@ -281,7 +281,16 @@ impl MsrpRelay {
                 classic.sessions.insert((token, key.clone()), session);
                 classic.keys.insert(session, (token, key));
                 let content = [None, None];
-                let spec = MsrpSession { id: session, access, core, idle_max, message_bytes_max, content };
+                let spec = MsrpSession {
+                    id: session,
+                    access,
+                    core,
+                    idle_max,
+                    message_bytes_max,
+                    call_id: "".into(),
+                    user: None,
+                    content,
+                };
                 self.counters.sessions += 1;
                 self.sessions.insert(Session::new(spec, now), &mut self.scratch);
                 self.arm_session(session);

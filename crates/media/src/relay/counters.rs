@@ -19,6 +19,12 @@ pub struct Counters {
     pub answers: u64,
     /// How often reading from a connection was paused.
     pub pauses: u64,
+    /// How long reading from connections was paused in all, in microseconds; counted when it goes on.
+    pub paused_micros: u64,
+    /// How often reading was paused because a session or a user had too many octets in a second.
+    pub slowed: u64,
+    /// Chunks cut so that others could pass.
+    pub interruptions: u64,
     /// Sessions opened.
     pub sessions: u64,
     /// Connections accepted or dialled.
@@ -36,6 +42,9 @@ impl Default for Counters {
             messages: 0,
             answers: 0,
             pauses: 0,
+            paused_micros: 0,
+            slowed: 0,
+            interruptions: 0,
             sessions: 0,
             connections: 0,
         }

@@ -1,12 +1,12 @@
 //! Connections and sessions: how they come, how they go, and what time does to them.
 
 use super::MsrpRelay;
-use super::api::{Action, Outbox};
-use super::chunk::Demand;
+use super::api::{Action, Limits, Outbox};
 use super::conn::{Conn, Due, Flow, Wait};
-use super::session::Session;
+use super::route::Demand;
+use super::session::{SIDES, Session};
 use super::timers::Alarm;
-use crate::command::{MediaNotice, MsrpSession, MsrpSide, Opening};
+use crate::command::{MediaNotice, MsrpRecord, MsrpSession, MsrpSide, Opening};
 use wire::{Cause, Instant, MediaId, Realm, StreamId};
 
 impl MsrpRelay {
@@ -89,6 +89,7 @@ impl MsrpRelay {
             self.refuse_session(id, Cause::TableFull, now, out);
         } else {
             self.counters.sessions += 1;
+            self.rates.enter(spec.user);
             self.sessions.insert(Session::new(spec, now), &mut self.scratch);
             self.arm_session(id);
         }
@@ -131,7 +132,10 @@ impl MsrpRelay {
     /// Ends a session; its connections go if they carry no other.
     pub(super) fn end_session(&mut self, id: MediaId, cause: Cause, now: Instant, out: &mut Outbox) {
         let Some(mut session) = self.sessions.remove(id, &mut self.scratch) else { return };
+        self.rates.leave(session.spec.user);
         self.timers.disarm(Alarm::Session(id), &mut session.armed);
+        let peers =
+            SIDES.map(|realm| session.side(realm).conn.and_then(|conn| Some(self.conns.of(conn)?.peer)));
         for realm in SIDES {
             if let Some(conn) = session.side(realm).conn {
                 self.unlink(conn, id, now, out);
@@ -142,6 +146,15 @@ impl MsrpRelay {
             return; // the edge knows nothing of it
         }
         let totals = session.totals;
+        out.actions.push(Action::Record(Box::new(MsrpRecord {
+            id,
+            call_id: session.spec.call_id,
+            cause,
+            duration: now.since(session.opened_at),
+            first_message_after: session.first_message_at.map(|at| at.since(session.opened_at)),
+            peers,
+            totals,
+        })));
         out.actions.push(Action::Notice(MediaNotice::Ended { id, cause, totals }));
     }
 
@@ -152,8 +165,8 @@ impl MsrpRelay {
         if conn.last == Some(session) {
             conn.last = None;
         }
-        if let Flow::Forward(forward) = conn.flow
-            && forward.session == session
+        if matches!(&conn.flow, Flow::Forward(forward) if forward.session == session)
+            && let Flow::Forward(forward) = core::mem::take(&mut conn.flow)
         {
             self.abandon(id, &forward, out);
         }
@@ -168,6 +181,38 @@ impl MsrpRelay {
         self.remove_conn(id, By::Us, now, out);
     }
 
+    /// The peer sends nothing more: what it began is torn, what it waits for may still come.
+    pub(super) fn on_half_closed(&mut self, id: StreamId, now: Instant, out: &mut Outbox) {
+        let Some(conn) = self.conns.of_mut(id) else { return };
+        conn.ended_at = Some(now);
+        if conn.wait == Wait::None {
+            self.end_input(id, now, out);
+        }
+        self.arm_conn(id);
+    }
+
+    /// All that the peer of a half-closed connection sent was looked at.
+    pub(super) fn end_input(&mut self, id: StreamId, now: Instant, out: &mut Outbox) {
+        let Some(conn) = self.conns.of_mut(id) else { return };
+        conn.reader = None;
+        if let Flow::Forward(forward) = core::mem::take(&mut conn.flow) {
+            self.abandon(id, &forward, out);
+        }
+        self.set_flow(id, Flow::None);
+        self.close_if_drained(id, now, out);
+    }
+
+    /// Closes a connection whose peer sends nothing more, once nothing is on its way to it.
+    pub(super) fn close_if_drained(&mut self, id: StreamId, now: Instant, out: &mut Outbox) {
+        let is_drained = self.conns.of(id).is_some_and(|conn| {
+            let is_quiet = conn.writer.is_none() && conn.waiting.is_empty() && conn.full_since.is_none();
+            conn.ended_at.is_some() && conn.wait == Wait::None && conn.unanswered == 0 && is_quiet
+        });
+        if is_drained {
+            self.remove_conn(id, By::Us, now, out);
+        }
+    }
+
     pub(super) fn on_closed(&mut self, id: StreamId, now: Instant, out: &mut Outbox) {
         self.remove_conn(id, By::Peer, now, out);
     }
@@ -178,7 +223,7 @@ impl MsrpRelay {
         self.timers.disarm(Alarm::Conn(id), &mut conn.armed);
         self.held_bytes -= conn.held.len();
         self.revoke_all(&conn.grants);
-        self.leave_source(id, &conn, out);
+        self.leave_source(id, &mut conn, out);
         self.leave_destination(&conn, out);
         if by == By::Us {
             out.actions.push(Action::Close { conn: id });
@@ -195,9 +240,9 @@ impl MsrpRelay {
     }
 
     /// A source goes: its message ends where it stands, and nobody waits for it.
-    fn leave_source(&mut self, id: StreamId, conn: &Conn, out: &mut Outbox) {
-        if let Flow::Forward(forward) = conn.flow {
-            self.abandon(id, &forward, out);
+    fn leave_source(&mut self, id: StreamId, conn: &mut Conn, out: &mut Outbox) {
+        if let Flow::Forward(forward) = core::mem::take(&mut conn.flow) {
+            self.end_abandoned(id, conn.realm, conn.transaction, &forward, out);
         }
         self.stop_waiting(id, conn.wait);
         if let Wait::Turn { to } | Wait::Queue { to } = conn.wait {
@@ -208,15 +253,9 @@ impl MsrpRelay {
     /// A destination goes: the message that was being written is lost, and who waited looks again.
     fn leave_destination(&mut self, conn: &Conn, out: &mut Outbox) {
         self.ready.extend(&conn.waiting);
-        let Some(source) = conn.writer else { return };
-        let Some((realm, Flow::Forward(forward))) = self.conns.of(source).map(|conn| (conn.realm, conn.flow))
-        else {
-            return;
-        };
-        self.count(Cause::MsrpPeerGone);
-        self.answer_forwarded(source, realm, &forward, Cause::MsrpPeerGone, out);
-        self.set_flow(source, Flow::Discard);
-        self.go_on(source);
+        if let Some(source) = conn.writer {
+            self.give_up(source, Cause::MsrpPeerGone, out);
+        }
     }
 
     /// The shell wrote, and so much waits: those who fill the connection pause at the high mark.
@@ -234,11 +273,14 @@ impl MsrpRelay {
         self.arm_conn(id);
     }
 
-    pub(super) fn on_drained(&mut self, id: StreamId) {
+    pub(super) fn on_drained(&mut self, id: StreamId, out: &mut Outbox) {
         let Some(conn) = self.conns.of_mut(id) else { return };
         conn.full_since = None;
         match conn.writer {
-            Some(source) => self.ready.push_back(source),
+            Some(source) => {
+                self.interrupt(id, out);
+                self.ready.push_back(source);
+            }
             None => self.wake_next(id),
         }
     }
@@ -260,9 +302,8 @@ impl MsrpRelay {
     }
 
     pub(super) fn arm_session(&mut self, id: MediaId) {
-        let bind_max = self.limits.bind_max;
         let Some(session) = self.sessions.of_mut(id) else { return };
-        let (at, _) = session.next_due(bind_max);
+        let (at, _) = session.next_due(&self.limits);
         self.timers.arm(Alarm::Session(id), &mut session.armed, at);
     }
 
@@ -282,16 +323,17 @@ impl MsrpRelay {
                 Due::Chunk => self.close(id, Cause::MsrpChunkTimeout, now, out),
                 Due::Stalled => self.close(id, Cause::PeerNotReading, now, out),
                 Due::Far => self.expire(id),
+                Due::Rate => self.ready.push_back(id),
+                Due::Ended => self.remove_conn(id, By::Us, now, out),
             },
             _ => self.arm_conn(id),
         }
     }
 
     fn on_session_alarm(&mut self, id: MediaId, now: Instant, out: &mut Outbox) {
-        let bind_max = self.limits.bind_max;
         let Some(session) = self.sessions.of_mut(id) else { return };
         session.armed = None;
-        match session.next_due(bind_max) {
+        match session.next_due(&self.limits) {
             (at, cause) if at <= now => {
                 self.count(cause);
                 self.end_session(id, cause, now, out);
@@ -303,16 +345,17 @@ impl MsrpRelay {
 
 impl Session {
     /// When it ends if nothing happens, and why.
-    fn next_due(&self, bind_max: core::time::Duration) -> (Instant, Cause) {
+    fn next_due(&self, limits: &Limits) -> (Instant, Cause) {
         let idle = (self.last_activity_at + self.spec.idle_max, Cause::MsrpIdle);
         let lost = SIDES.into_iter().filter_map(|realm| {
             // A peer that we dial may be dialled again as long as the session lives; one that dials us
             // either comes back soon or never.
             let listens = self.spec.side(realm).opening == Opening::Listen;
             let at = self.side(realm).lost_at.filter(|_| listens)?;
-            Some((at + bind_max, Cause::MsrpPeerGone))
+            Some((at + limits.bind_max, Cause::MsrpPeerGone))
         });
-        lost.chain([idle]).min_by_key(|(at, _)| *at).unwrap_or(idle)
+        let expired = limits.session_max.map(|max| (self.opened_at + max, Cause::MsrpExpired));
+        lost.chain(expired).chain([idle]).min_by_key(|(at, _)| *at).unwrap_or(idle)
     }
 }
 
@@ -324,8 +367,6 @@ pub(super) enum By {
     /// The peer or the network: it is closed already.
     Peer,
 }
-
-const SIDES: [Realm; 2] = [Realm::Access, Realm::Core];
 
 /// Whether a peer that was known before is to be found elsewhere.
 fn has_moved(old: &MsrpSide, new: &MsrpSide) -> bool {

@@ -1,19 +1,27 @@
 //! Sessions and how they are found.
 
 use super::classic::is_granted;
+use super::rates::Paid;
+use super::sizes::Sizes;
 use super::timers::Armed;
 use crate::command::{Matching, MediaTotals, MsrpSession, MsrpSide};
 use ahash::RandomState;
-use msrp::{Uri, uri};
+use bytes::Bytes;
+use msrp::{Uri, Usual, uri};
 use std::collections::HashMap;
 use wire::{Instant, MediaId, Realm, StreamId};
 
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) spec: MsrpSession,
+    /// Length of the first URI of each remote path.
+    hops: [u32; 2],
     sides: [SideState; 2],
     /// Connections that wait for a side of it to be known or connected.
     pub(super) waiters: Vec<StreamId>,
+    pub(super) opened_at: Instant,
+    pub(super) first_message_at: Option<Instant>,
+    pub(super) paid: Paid,
     pub(super) last_activity_at: Instant,
     pub(super) armed: Armed,
     pub(super) totals: MediaTotals,
@@ -27,16 +35,21 @@ pub(super) struct SideState {
     pub(super) is_dialling: bool,
     /// Since when a peer that connects by itself is away, after it had been there.
     pub(super) lost_at: Option<Instant>,
-    /// The message whose chunks come from this side: hash of its Message-ID, octets so far.
-    pub(super) message: (u64, u64),
+    /// How long the messages are whose chunks come from this side.
+    pub(super) sizes: Sizes,
 }
 
 impl Session {
-    pub(super) fn new(spec: MsrpSession, now: Instant) -> Self {
+    pub(super) fn new(mut spec: MsrpSession, now: Instant) -> Self {
+        pack(&mut spec);
         Self {
+            hops: hops(&spec),
             spec,
             sides: [SideState::default(), SideState::default()],
             waiters: Vec::new(),
+            opened_at: now,
+            first_message_at: None,
+            paid: Paid::default(),
             last_activity_at: now,
             armed: None,
             totals: MediaTotals::default(),
@@ -59,7 +72,38 @@ impl Session {
         })
     }
 
-    pub(super) fn add_bytes(&mut self, from: Realm, bytes: u64, now: Instant) {
+    /// Our URI towards a side; empty while unknown.
+    pub(super) fn local(&self, realm: Realm) -> &[u8] {
+        &self.spec.side(realm).local_path
+    }
+
+    /// The path of the peer of a side; empty while unknown.
+    pub(super) fn remote(&self, realm: Realm) -> &[u8] {
+        self.spec.side(realm).remote_path.as_deref().unwrap_or_default()
+    }
+
+    /// The first URI of that path: the hop next to us.
+    pub(super) fn remote_hop(&self, realm: Realm) -> &[u8] {
+        self.remote(realm).get(..self.hops[realm as usize] as usize).unwrap_or_default()
+    }
+
+    /// What requests and responses from a side bear, as a rule.
+    pub(super) fn usual(&self, realm: Realm) -> Usual<'_> {
+        match is_granted(self.spec.side(realm)) {
+            // All sessions of a grant have the same URI of ours.
+            true => Usual::default(),
+            false => Usual { to: self.local(realm), from: self.remote_hop(realm) },
+        }
+    }
+
+    /// Takes over what is known now; returns what was known before.
+    fn replace(&mut self, mut spec: MsrpSession) -> MsrpSession {
+        pack(&mut spec);
+        self.hops = hops(&spec);
+        core::mem::replace(&mut self.spec, spec)
+    }
+
+    pub(super) const fn add_bytes(&mut self, from: Realm, bytes: u64, now: Instant) {
         self.last_activity_at = now;
         match from {
             Realm::Access => self.totals.access_bytes += bytes,
@@ -67,22 +111,37 @@ impl Session {
         }
     }
 
-    pub(super) const fn add_message(&mut self, from: Realm) {
+    pub(super) fn add_message(&mut self, from: Realm) {
+        self.first_message_at = self.first_message_at.or(Some(self.last_activity_at));
         match from {
             Realm::Access => self.totals.access_messages += 1,
             Realm::Core => self.totals.core_messages += 1,
         }
     }
+}
 
-    /// Where the next chunk from this side stands in its message, which begins at `start` by its own word.
-    ///
-    /// A sender that gives each chunk the same range, or none, does not get around the size limit.
-    pub(super) fn message_position(&mut self, from: Realm, message_id: &[u8], start: u64) -> u64 {
-        let hash = fnv1a(message_id);
-        let (known, octets) = self.side(from).message;
-        let position = if known == hash { start.max(octets) } else { start };
-        self.side_mut(from).message = (hash, position);
-        position
+fn hops(spec: &MsrpSession) -> [u32; 2] {
+    SIDES.map(|realm| uri::first(spec.side(realm).remote_path.as_deref().unwrap_or_default()).len() as u32)
+}
+
+/// Puts the paths of a session, which stay as long as it does, into one allocation of their size: as they
+/// come, each is a slice of a larger one.
+fn pack(spec: &mut MsrpSession) {
+    let paths = |spec: &MsrpSession| {
+        [&spec.access, &spec.core]
+            .map(|side| (side.local_path.len(), side.remote_path.as_ref().map(Bytes::len)))
+    };
+    let lengths = paths(spec);
+    let mut text =
+        Vec::with_capacity(lengths.iter().map(|(local, remote)| local + remote.unwrap_or(0)).sum());
+    for side in [&spec.access, &spec.core] {
+        text.extend_from_slice(&side.local_path);
+        text.extend_from_slice(side.remote_path.as_deref().unwrap_or_default());
+    }
+    let mut text = Bytes::from(text);
+    for (side, (local, remote)) in [&mut spec.access, &mut spec.core].into_iter().zip(lengths) {
+        side.local_path = text.split_to(local);
+        side.remote_path = remote.map(|remote| text.split_to(remote));
     }
 }
 
@@ -99,10 +158,12 @@ pub(super) enum Found {
     Malformed,
 }
 
-/// The table of sessions, and the one of their paths.
+/// The table of sessions by the slots of the edge, which reuses them and so keeps them few, and the one of
+/// their paths.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    by_id: HashMap<MediaId, Box<Session>, RandomState>,
+    slots: Vec<Option<Box<Session>>>,
+    count: usize,
     /// `side, session-id of ours, 0, canonical URI of the peer` to session; `/` and session-id of the peer
     /// where only that counts; nothing of it while pending.
     by_paths: HashMap<Box<[u8]>, MediaId, RandomState>,
@@ -111,25 +172,43 @@ pub(super) struct Sessions {
 impl Sessions {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            by_id: HashMap::with_hasher(RandomState::with_seeds(seed, 4, 5, 6)),
+            slots: Vec::new(),
+            count: 0,
             by_paths: HashMap::with_hasher(RandomState::with_seeds(seed, 7, 8, 9)),
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.by_id.len()
+        self.count
+    }
+
+    /// Every session, in the order of the slots.
+    pub(super) fn ids(&self) -> Vec<MediaId> {
+        self.slots.iter().flatten().map(|session| session.spec.id).collect()
+    }
+
+    /// A number for a Message-ID that nobody outside can foresee.
+    pub(super) fn hash(&self, message_id: &[u8]) -> u64 {
+        self.by_paths.hasher().hash_one(message_id)
     }
 
     pub(super) fn of(&self, id: MediaId) -> Option<&Session> {
-        self.by_id.get(&id).map(|session| &**session)
+        let session = self.slots.get(id.slot as usize)?.as_deref()?;
+        (session.spec.id == id).then_some(session)
     }
 
     pub(super) fn of_mut(&mut self, id: MediaId) -> Option<&mut Session> {
-        self.by_id.get_mut(&id).map(|session| &mut **session)
+        let session = self.slots.get_mut(id.slot as usize)?.as_deref_mut()?;
+        (session.spec.id == id).then_some(session)
     }
 
-    /// Whether a session of another id already has these paths.
+    /// Whether a session of another id already has these paths, or this place.
     pub(super) fn collides(&self, spec: &MsrpSession, key: &mut Vec<u8>) -> bool {
+        let slot = spec.id.slot as usize;
+        let there = self.slots.get(slot).and_then(|place| place.as_deref());
+        if slot >= SLOTS_MAX || there.is_some_and(|session| session.spec.id != spec.id) {
+            return true;
+        }
         [Realm::Access, Realm::Core].into_iter().any(|realm| {
             let side = spec.side(realm);
             own_uris(side).any(|ours| {
@@ -141,19 +220,27 @@ impl Sessions {
 
     pub(super) fn insert(&mut self, session: Session, key: &mut Vec<u8>) {
         self.add_paths(&session.spec, key);
-        self.by_id.insert(session.spec.id, Box::new(session));
+        let at = session.spec.id.slot as usize;
+        if at >= self.slots.len() {
+            self.slots.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.slots.get_mut(at) {
+            let old = place.replace(Box::new(session));
+            self.count += usize::from(old.is_none());
+        }
     }
 
     pub(super) fn remove(&mut self, id: MediaId, key: &mut Vec<u8>) -> Option<Box<Session>> {
-        let session = self.by_id.remove(&id)?;
+        let place = self.slots.get_mut(id.slot as usize)?;
+        let session = place.take_if(|session| session.spec.id == id)?;
+        self.count -= 1;
         self.remove_paths(&session.spec, key);
         Some(session)
     }
 
     /// Replaces what is known of a session; returns what was known before.
     pub(super) fn replace(&mut self, spec: &MsrpSession, key: &mut Vec<u8>) -> Option<MsrpSession> {
-        let session = self.by_id.get_mut(&spec.id)?;
-        let old = core::mem::replace(&mut session.spec, spec.clone());
+        let old = self.of_mut(spec.id)?.replace(spec.clone());
         self.remove_paths(&old, key);
         self.add_paths(spec, key);
         Some(old)
@@ -195,7 +282,7 @@ impl Sessions {
         // Nearly every message of a connection belongs to the session of the one before, word for word.
         if let Some(id) = last
             && let Some(session) = self.of(id)
-            && is_between(session.spec.side(realm), to, from)
+            && session.usual(realm) == (Usual { to, from })
         {
             return Found::Session(id);
         }
@@ -217,10 +304,6 @@ impl Sessions {
         }
         self.by_paths.get(&key[..]).map_or(Found::Unknown, |&id| Found::Pending(id))
     }
-}
-
-fn is_between(side: &MsrpSide, to: &[u8], from: &[u8]) -> bool {
-    *side.local_path == *to && side.remote_path.as_deref().is_some_and(|path| uri::first(path) == from)
 }
 
 /// The URIs that a side has for us: the one we wrote, and that of a relay of ours before its peer.
@@ -257,9 +340,7 @@ fn begin_key(realm: Realm, session_id: &[u8], key: &mut Vec<u8>) {
     key.push(0);
 }
 
-/// FNV-1a: tells one Message-ID of a sender from the next; a collision only merges their sizes.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
+pub(super) const SIDES: [Realm; 2] = [Realm::Access, Realm::Core];
+
+/// The edge gives slots out densely; one beyond is a fault of it, not a reason to run out of memory.
+const SLOTS_MAX: usize = 1 << 24;

@@ -4,13 +4,15 @@ mod binding;
 mod classic;
 mod flow;
 mod laws;
+mod limits;
 mod pairs;
+mod split;
 mod time;
 mod trust;
 
 use super::conn::{Flow, Wait};
 use super::*;
-use crate::command::{MediaNotice, MsrpSession, MsrpSide, Opening};
+use crate::command::{MediaNotice, MsrpRecord, MsrpSession, MsrpSide, Opening};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -27,6 +29,7 @@ struct Shell {
     closed: Vec<StreamId>,
     dials: Vec<(MediaId, Realm, SocketAddr)>,
     notices: Vec<MediaNotice>,
+    records: Vec<MsrpRecord>,
     own_bytes_max: usize,
     opened: Vec<StreamId>,
 }
@@ -46,6 +49,7 @@ impl Shell {
             closed: Vec::new(),
             dials: Vec::new(),
             notices: Vec::new(),
+            records: Vec::new(),
             own_bytes_max: 0,
             opened: Vec::new(),
         }
@@ -78,6 +82,7 @@ impl Shell {
                 Action::PauseReading { conn } => assert!(self.paused.insert(conn), "{conn} paused twice"),
                 Action::ResumeReading { conn } => assert!(self.paused.remove(&conn), "{conn} was not paused"),
                 Action::Notice(notice) => self.notices.push(notice),
+                Action::Record(record) => self.records.push(*record),
             }
         }
         self.out.clear();
@@ -92,13 +97,14 @@ impl Shell {
         for id in &self.opened {
             let Some(conn) = relay.conns.of(*id) else { continue };
             held += conn.held.len();
-            assert_eq!(conn.is_paused, conn.wait != Wait::None, "{id}");
-            assert_eq!(conn.is_paused, self.paused.contains(id), "{id}");
+            assert_eq!(conn.paused_at.is_some(), conn.wait != Wait::None, "{id}");
+            assert_eq!(conn.paused_at.is_some(), self.paused.contains(id), "{id}");
             match conn.wait {
                 Wait::None => assert!(conn.held.is_empty(), "{id}"),
                 Wait::Far { session, .. } => {
                     assert!(relay.sessions.of(session).unwrap().waiters.contains(id), "{id}");
                 }
+                Wait::Rate { .. } => {}
                 Wait::Turn { to } => {
                     let far = relay.conns.of(to).unwrap();
                     assert!(far.waiting.contains(id), "{id}");
@@ -117,8 +123,11 @@ impl Shell {
                 assert_eq!(relay.conns.of(*waiting).unwrap().wait, Wait::Turn { to: *id });
             }
             if let Some(writer) = conn.writer {
-                let flow = relay.conns.of(writer).unwrap().flow;
-                assert!(matches!(flow, Flow::Forward(f) if f.to == *id), "{writer} writes into {id}");
+                let flow = &relay.conns.of(writer).unwrap().flow;
+                assert!(
+                    matches!(flow, Flow::Forward(f) if f.to == *id && !f.is_cut()),
+                    "{writer} writes into {id}"
+                );
             }
             for session in &conn.sessions {
                 let side = relay.sessions.of(*session).unwrap().side(conn.realm);
@@ -214,6 +223,8 @@ fn usual() -> MsrpSession {
         },
         idle_max: Duration::from_secs(600),
         message_bytes_max: u64::MAX,
+        call_id: "call-1@ue".into(),
+        user: None,
         content: [None, None],
     }
 }

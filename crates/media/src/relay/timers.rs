@@ -20,6 +20,8 @@ pub(super) type Armed = Option<Instant>;
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     set: BTreeSet<(Instant, Alarm)>,
+    /// The first of the set: asked after every wake-up.
+    first: Option<(Instant, Alarm)>,
 }
 
 impl Timers {
@@ -30,6 +32,9 @@ impl Timers {
         }
         self.disarm(alarm, armed);
         self.set.insert((at, alarm));
+        if self.first.is_none_or(|first| (at, alarm) < first) {
+            self.first = Some((at, alarm));
+        }
         *armed = Some(at);
     }
 
@@ -37,22 +42,24 @@ impl Timers {
     pub(super) fn disarm(&mut self, alarm: Alarm, armed: &mut Armed) {
         if let Some(set) = armed.take() {
             self.set.remove(&(set, alarm));
+            if self.first == Some((set, alarm)) {
+                self.first = self.set.first().copied();
+            }
         }
     }
 
     pub(super) fn next(&self) -> Option<(Instant, Reason)> {
-        self.set.first().map(|(at, alarm)| match alarm {
-            Alarm::Conn(_) => (*at, Reason::Connection),
-            Alarm::Session(_) => (*at, Reason::Session),
+        self.first.map(|(at, alarm)| match alarm {
+            Alarm::Conn(_) => (at, Reason::Connection),
+            Alarm::Session(_) => (at, Reason::Session),
         })
     }
 
     /// Takes out the earliest alarm if it is due; its owner must forget that it was armed.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Alarm> {
-        let (at, _) = self.set.first()?;
-        if *at > now {
-            return None;
-        }
-        self.set.pop_first().map(|(_, alarm)| alarm)
+        let (_, alarm) = self.set.first().copied().filter(|(at, _)| *at <= now)?;
+        self.set.pop_first();
+        self.first = self.set.first().copied();
+        Some(alarm)
     }
 }

@@ -134,13 +134,20 @@ fn the_answer_of_figure_5_90() {
 }
 
 #[test]
-fn a_message_in_one_read_is_one_write_with_the_body_by_reference() {
-    let pair = &PAIRS[0];
-    let (mut shell, [ue, core]) = shell(pair.session);
-    let event = Event::Bytes { conn: ue, bytes: pair.input };
-    shell.relay.handle(event, shell.now, &mut shell.out);
-    assert_eq!(shell.out.actions, [Action::Forward { conn: core, segments: 0..2 }]);
-    let Segment::Input(rest) = shell.out.segments[1] else { panic!("the rest was copied") };
-    let behind_paths = memchr::memmem::find(pair.input, b"\r\nMessage-ID").unwrap();
-    assert_eq!(rest.range(), behind_paths..pair.input.len());
+fn a_message_in_one_read_is_one_write_and_only_a_short_one_is_copied() {
+    for (octets, by_reference) in [(100, false), (2_048, false), (10_000, true)] {
+        let (mut shell, ue, core) = connected();
+        let input = from_ue("long", &with_body(&"x".repeat(octets)));
+        let event = Event::Bytes { conn: ue, bytes: input.as_bytes() };
+        shell.relay.handle(event, shell.now, &mut shell.out);
+        let segments = if by_reference { 0..2 } else { 0..1 };
+        assert_eq!(shell.out.actions, [Action::Forward { conn: core, segments }]);
+        if by_reference {
+            let Segment::Input(rest) = shell.out.segments[1] else { panic!("the rest was copied") };
+            let body = memchr::memmem::find(input.as_bytes(), b"xxx").unwrap();
+            assert_eq!(rest.range(), body..input.len());
+        }
+        shell.drain(input.as_bytes());
+        assert_eq!(shell.take(core), escaped(&to_core("long", &with_body(&"x".repeat(octets)))));
+    }
 }
