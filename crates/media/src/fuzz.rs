@@ -113,6 +113,8 @@ impl Shell {
             core: side(TO_CORE, CORE, dial),
             idle_max: Duration::from_secs(600),
             message_bytes_max: 4_096,
+            call_id: "fuzz".into(),
+            user: None,
             content: [None, None],
         };
         self.event(Event::Command(MediaCommand::Msrp(Box::new(session))));
