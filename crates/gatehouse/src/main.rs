@@ -6,6 +6,7 @@ mod captures;
 mod check;
 mod ctl;
 mod demo;
+mod explain;
 mod next_hops;
 mod notify;
 mod serve;
@@ -46,6 +47,9 @@ enum Command {
         #[command(subcommand)]
         command: ctl::Command,
     },
+    /// Runs the edge on the request on standard input and shows stages, edits and verdict; exit status 0 if it is
+    /// accepted, 2 if it is rejected, 1 if the configuration or the request cannot be read.
+    Explain(explain::Options),
     /// Runs a core, an edge and four UEs on loopback and shows every flow; exit status 0 if all passed.
     Demo {
         /// Leaves everything running afterwards, until Ctrl-C.
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config } => check::check(&config),
+        Command::Explain(options) => explain::run(&options),
         Command::Ctl { command } => ctl::run(&command),
         Command::Demo { keep, verbose, core } => demo::demo(&demo::Options { keep, verbose, core }),
         Command::Bench(options) => bench::bench(&options),

@@ -128,3 +128,52 @@ fn number_shows_each_rule() {
     let (code, _, errors) = ask(&["ctl", "number", "1", "--access-point", "paris"], PLACES, "");
     assert_eq!((code, errors.as_str()), (Some(1), "no access point is named \"paris\"\n"));
 }
+
+const MESSAGE: &str = "MESSAGE tel:28880001 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nMax-Forwards: 70\n\
+    From: <sip:a@h>;tag=1\nTo: <tel:28880001>\nCall-ID: c\nCSeq: 1 MESSAGE\nUser-Agent: Old/7\n\
+    Content-Type: text/plain\n\nbody";
+
+#[test]
+fn explain_runs_the_edge_on_a_request() {
+    let settings = format!("[number_plan]\narea_code = '10'\n{RULES}");
+    let (code, out, errors) = ask(&["explain"], &settings, MESSAGE);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    for line in [
+        "parse: MESSAGE, 8 header fields, 4 bytes of body",
+        "identify: registered as sip:a@h",
+        "  => tel:+861028880001, before what the caller's own number tells",
+        "route: to the core",
+        "rule: phones matches",
+        "  - MESSAGE tel:28880001 SIP/2.0",
+        "  + MESSAGE tel:+861028880001 SIP/2.0",
+        "  - Max-Forwards: 70",
+        "  + Max-Forwards: 69",
+        "  + P-Asserted-Identity: <sip:a@h>",
+        "  + X-Agent: Old/7",
+        "verdict: accepted",
+    ] {
+        assert!(out.lines().any(|l| l == line), "{line} in\n{out}");
+    }
+    let (code, out, _) = ask(&["explain", "--unregistered"], &settings, MESSAGE);
+    assert_eq!(code, Some(2));
+    assert!(out.contains("verdict: answered by the edge: SIP/2.0 403 Forbidden (Warning: 399 "), "{out}");
+    let broken = MESSAGE.replace("Content-Type: text/plain", "Content-Type: image/png");
+    let (code, out, _) = ask(&["explain", "--source", "192.0.2.9:5070"], &settings, &broken);
+    assert_eq!(code, Some(2));
+    assert!(out.contains("validate: unsupported Content-Type: Content-Type\n"), "{out}");
+    assert!(out.contains("verdict: answered by the edge: SIP/2.0 400 Bad Request"), "{out}");
+    let ghost = MESSAGE
+        .replace("MESSAGE", "INVITE")
+        .replace("sip:a@h", "sip:ghost@h")
+        .replace("text/plain\n\nbody", "x/y\n\n");
+    let (code, out, _) =
+        ask(&["explain", "--source", "192.0.2.8:5070"], &settings, &ghost.replace("Content-Type: x/y\n", ""));
+    assert_eq!(code, Some(2));
+    assert!(out.ends_with("verdict: rejected by a header rule: 403 Boo\n"), "{out}");
+    let to_ue = MESSAGE
+        .replace("tel:28880001", "sip:b@h")
+        .replace("Via: SIP/2.0/UDP 192.0.2.1", "Via: SIP/2.0/UDP 10.9.9.9");
+    let (code, out, _) = ask(&["explain", "--direction", "from-core"], &settings, &to_ue);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("route: to the UE\n") && out.contains("  - Via: SIP/2.0/UDP 10.9.9.9"), "{out}");
+}
