@@ -73,7 +73,7 @@ fn explain(options: &Options) -> Result<ExitCode, ExitCode> {
         Ok(verdict) => say(&format!("validate: ok, {} soft faults", verdict.soft.total())),
         Err(reject) => {
             let field = reject.field.map_or("start line", |field| field.name());
-            say(&format!("validate: {}: {field} {}", reject.cause.text(), reject.detail).trim_end());
+            say(format!("validate: {}: {field} {}", reject.cause.text(), reject.detail).trim_end());
         }
     }
     if !options.unregistered && message.method() != Method::Register {
