@@ -1,90 +1,13 @@
 //! Peers that break off, stall or shout: their own flows end, and nobody else notices.
 
 use gatehouse_tests::edge::Edge;
-use gatehouse_tests::mini_core::{MiniCore, WayToUe};
+use gatehouse_tests::mini_core::MiniCore;
 use gatehouse_tests::place::Place;
+use gatehouse_tests::raw_ue::RawUe;
 use gatehouse_tests::script::{Answer, Script, ue_sends};
-use lab::strict::{SipMessage, SipWriter};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
-
-const IDENTITY: &str = "sip:alice@ims.example.net";
-
-/// A UE on one TCP connection, byte by byte under the test's control.
-struct RawUe {
-    stream: TcpStream,
-    inbox: Vec<u8>,
-    sent: u32,
-}
-
-impl RawUe {
-    /// Connects and registers.
-    fn registered(edge: &Edge, core: &MiniCore) -> (Self, WayToUe) {
-        let stream = TcpStream::connect(edge.access("tcp")).expect("the edge accepts");
-        stream.set_read_timeout(Some(gatehouse_tests::PATIENCE)).expect("a timeout");
-        let mut ue = Self { stream, inbox: Vec::new(), sent: 0 };
-        ue.send("REGISTER", "sip:ims.example.net", "");
-        let way = core.register(IDENTITY);
-        assert_eq!(ue.receive().status(), 200);
-        (ue, way)
-    }
-
-    fn send(&mut self, method: &str, uri: &str, body: &str) {
-        self.sent += 1;
-        let n = self.sent;
-        let local = self.stream.local_addr().expect("connected");
-        let head = SipWriter::request(method, uri)
-            .field("Via", &format!("SIP/2.0/TCP {local};branch=z9hG4bKraw{n}x{};rport", local.port()))
-            .field("From", &format!("<{IDENTITY}>;tag=raw"))
-            .field("To", &format!("<{}>", if method == "REGISTER" { IDENTITY } else { uri }))
-            .field("Call-ID", &format!("raw{n}@{local}"))
-            .field("CSeq", &format!("{n} {method}"))
-            .field("Contact", &format!("<sip:alice@{local};transport=tcp>;expires=3600"))
-            .field("Max-Forwards", "70");
-        let bytes =
-            if body.is_empty() { head.finish() } else { head.finish_with("text/plain", body.as_bytes()) };
-        self.stream.write_all(&bytes).expect("the edge reads");
-    }
-
-    /// The next message; 100 Trying is passed over.
-    fn receive(&mut self) -> SipMessage {
-        self.try_receive().expect("the edge sends something before it closes")
-    }
-
-    fn try_receive(&mut self) -> Option<SipMessage> {
-        loop {
-            let head = self.inbox.windows(4).position(|w| w == b"\r\n\r\n");
-            if let Some(head) = head {
-                let text = String::from_utf8_lossy(&self.inbox[..head]).into_owned();
-                let length = text
-                    .lines()
-                    .find_map(|l| l.strip_prefix("Content-Length:")?.trim().parse::<usize>().ok());
-                let end = head + 4 + length.unwrap_or(0);
-                if self.inbox.len() >= end {
-                    let bytes: Vec<u8> = self.inbox.drain(..end).collect();
-                    let message = SipMessage::parse(&bytes).unwrap_or_else(|e| panic!("from the edge: {e}"));
-                    if message.status() == 100 {
-                        continue;
-                    }
-                    return Some(message);
-                }
-            }
-            let mut buffer = [0; 16_384];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(n) => self.inbox.extend_from_slice(&buffer[..n]),
-                Err(e) if e.kind() == ErrorKind::ConnectionReset => return None,
-                Err(e) => panic!("the edge neither answers nor closes: {e}"),
-            }
-        }
-    }
-
-    /// Closes with a reset: whatever is under way is gone.
-    fn reset(self) {
-        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("a TCP socket");
-    }
-}
 
 /// The value of a series of the metrics page, once it holds.
 fn eventually_is(edge: &Edge, series: &str, holds: impl Fn(f64) -> bool) {
@@ -143,7 +66,7 @@ fn a_half_closed_connection_ends() {
     let edge = Edge::start(&place, core.address());
     let (mut ue, _) = RawUe::registered(&edge, &core);
     ue.send("MESSAGE", "sip:friend@ims.example.net", "hello");
-    ue.stream.shutdown(Shutdown::Write).expect("connected");
+    ue.half_close();
     let (message, from) = core.receive();
     core.answer(&message, from, 202);
     while let Some(answer) = ue.try_receive() {
@@ -184,9 +107,7 @@ fn a_peer_that_never_reads_is_let_go() {
 
 /// As [`a_bystander_is_served`], while answers to the flood may still come in.
 fn a_bystander_is_served_amid_leftovers(edge: &Edge, core: &MiniCore) {
-    let stream = TcpStream::connect(edge.access("tcp")).expect("the edge accepts");
-    stream.set_read_timeout(Some(gatehouse_tests::PATIENCE)).expect("a timeout");
-    let mut ue = RawUe { stream, inbox: Vec::new(), sent: 0 };
+    let mut ue = RawUe::connected(edge);
     ue.send("REGISTER", "sip:ims.example.net", "");
     loop {
         let (request, from) = core.receive();

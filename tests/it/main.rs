@@ -10,4 +10,5 @@ mod flows;
 mod harm;
 mod hostile;
 mod msrp;
+mod network_end;
 mod registrar;

@@ -15,6 +15,7 @@ pub mod mini_core;
 pub mod msrp;
 pub mod place;
 pub mod process;
+pub mod raw_ue;
 pub mod script;
 pub mod sipp;
 pub mod trace;

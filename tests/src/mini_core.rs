@@ -110,4 +110,12 @@ impl MiniCore {
             .finish_with("text/plain", &vec![b'x'; size]);
         self.socket.send_to(&bytes, ue.edge).expect("loopback takes it");
     }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    /// If the socket fails.
+    pub fn send(&self, bytes: &[u8], to: SocketAddr) {
+        self.socket.send_to(bytes, to).expect("loopback takes it");
+    }
 }

@@ -1,7 +1,7 @@
 //! Every section of the file: name, type, default and range of each key, declared once.
 //!
 //! Field names are the TOML keys; units stand last in the name. `config/gatehouse.toml` shows every key
-//! to operators and a test keeps it equal to this. Long because it is one table: a key is looked for here.
+//! to operators and a test keeps it equal to this.
 
 use crate::content::ContentPolicy;
 use crate::hops::{Dns, Pool, Probe, Redirects};
