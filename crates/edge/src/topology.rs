@@ -92,6 +92,8 @@ pub(crate) struct Hiding {
     hidden: Vec<wire::Prefix>,
     /// Where core next hops and our own core side are.
     known: Vec<IpAddr>,
+    /// The home domain, if it is an address: every UE knows it as its own.
+    home: Option<IpAddr>,
 }
 
 impl Hiding {
@@ -109,6 +111,7 @@ impl Hiding {
                 .map(|d| d.to_ascii_lowercase().into_bytes().into())
                 .collect(),
             hidden: config.topology.hidden.clone(),
+            home: config.core.domain.trim_matches(['[', ']']).parse().ok(),
             known: own.chain(hops).filter(|ip| !ip.is_unspecified()).collect(),
         }
     }
@@ -216,20 +219,27 @@ impl Edge {
         let rest = bytes.get(from..)?;
         let len = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
         let host = self.masks.open(Kind::Host, rest.get(..len)?)?;
-        let first = at.saturating_sub(URI_CHARS_MAX);
-        let head = bytes.get(first..at)?;
-        let stop = |b: &u8| matches!(b, b'@' | b'<' | b'>' | b'"' | b'\'') || b.is_ascii_whitespace();
-        let start = head.iter().rposition(stop).map_or(0, |at| at + 1);
-        let uri = head.get(start..)?;
+        let of_host = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+        let head = bytes.get(at.saturating_sub(HOST_CHARS_MAX)..at)?;
+        let run = head.iter().rev().take_while(|b| of_host(b)).count();
+        let own = head.get(head.len() - run..)?;
         let scheme = [&b"sips:"[..], b"sip:"]
             .into_iter()
-            .find(|s| uri.get(..s.len()).is_some_and(|head| head.eq_ignore_ascii_case(s)));
-        let start = first + start + scheme.map_or(0, <[u8]>::len);
+            .find(|scheme| own.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)));
+        let behind_user = head.get(..head.len() - run)?.last() == Some(&b'@');
+        let skipped = match (behind_user, scheme) {
+            (true, _) => 0,
+            (false, Some(scheme)) => scheme.len(),
+            // Somebody moved the parameter: which host it belongs to is anybody's guess.
+            (false, None) => return None,
+        };
+        let start = at - run + skipped;
         Some((Span::new(start, from + len), host))
     }
 }
 
-const URI_CHARS_MAX: usize = 512;
+/// A name, its port and a scheme.
+const HOST_CHARS_MAX: usize = 272;
 
 /// Where a text stands, which decides how a URI in it may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -386,7 +396,8 @@ impl<'e, 'm> Screen<'e, 'm> {
             p.realm == Realm::Access && (p.bound.ip() == address || address_of(p) == Some(address))
         };
         let media = |p: &crate::api::MsrpPoint| p.realm == Realm::Access && p.advertised.ip() == address;
-        if self.edge.context.sip.iter().any(own) || self.edge.context.msrp.iter().any(media) {
+        let public = self.edge.hiding.home == Some(address);
+        if public || self.edge.context.sip.iter().any(own) || self.edge.context.msrp.iter().any(media) {
             return false;
         }
         if found.uri.is_some() || self.edge.hiding.known.contains(&address) {

@@ -53,6 +53,15 @@ fn a_hidden_host_routes_back() {
     let ok = world.one();
     assert_eq!(ok.header("To").unwrap(), format!("<{uri}>;tag=far1"), "the UE gets its own To back");
 
+    // Without brackets, in a list, behind other parameters: only what is sure is put back.
+    let bare = "sip:182.3.1.6:5060".to_owned() + &uri[uri.find(";gh=").unwrap()..];
+    let moved = uri.replacen(";gh=", ";transport=udp;gh=", 1);
+    let lines = format!("X-List: sip:a@b,{bare},<{uri}>\r\nX-Moved: <{moved}>\r\n");
+    world.datagram(A, message("user1", A, "h4", &lines).as_bytes());
+    let request = world.one();
+    assert_eq!(request.header("X-List").unwrap(), format!("sip:a@b,sip:{HOST},<sip:desk@{HOST}>"));
+    assert_eq!(request.header("X-Moved").unwrap(), format!("<{moved}>"));
+
     // A mask that nobody made means nothing.
     let forged = uri.replace("gh=", "gh=A");
     world.datagram(A, message("user1", A, "h3", &format!("Refer-To: <{forged}>\r\n")).as_bytes());
@@ -72,6 +81,19 @@ fn public_names_stay() {
     for line in lines.split_inclusive("\r\n") {
         assert!(got.contains(line.trim_start()), "{line}{got}");
     }
+}
+
+/// A home domain that is an address is no secret: it is in every identity.
+#[test]
+fn a_home_domain_that_is_an_address_stays() {
+    let mut config = config();
+    config.core.domain = "10.9.9.9".to_owned();
+    let mut world = World::with(config);
+    let ue = registered_udp(&mut world, "user1", A);
+    let line = "Reply-To: <sip:a@10.9.9.9>, <sip:b@10.9.9.8>\r\n";
+    world.core(message_to_ue(&ue.path, "d1", line).as_bytes());
+    let shown = world.one().header("Reply-To").unwrap();
+    assert!(shown.starts_with("<sip:a@10.9.9.9>, <sip:b@182.3.1.6:5060;gh="), "{shown}");
 }
 
 /// What a NOTIFY tells of a REFER (RFC 3420).
