@@ -19,6 +19,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader) {
     checks.timers();
     checks.limits();
     checks.pools();
+    checks.emergency();
     checks.msrp();
     checks.topology();
     checks.access_points();

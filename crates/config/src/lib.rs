@@ -5,6 +5,7 @@
 //! ```
 //! Every fault is reported, each as `file:line:col: message (hint)`; nothing here opens a socket.
 
+mod access;
 mod check;
 mod check_numbers;
 mod check_rules;
@@ -18,6 +19,7 @@ mod rules;
 mod sections;
 mod types;
 
+pub use access::{Emergency, EmergencyNumber, Nat, NatPing};
 pub use content::{ContentPolicy, Sender};
 pub use error::{ConfigError, Positions};
 pub use hops::{Dns, Pool, PoolMember, Probe, Redirects};

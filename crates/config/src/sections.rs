@@ -3,6 +3,7 @@
 //! Field names are the TOML keys; units stand last in the name. `config/gatehouse.toml` shows every key
 //! to operators and a test keeps it equal to this.
 
+use crate::access::{Emergency, Nat};
 use crate::content::ContentPolicy;
 use crate::hops::{Dns, Pool, Probe, Redirects};
 use crate::msrp_relay::MsrpRelay;
@@ -59,6 +60,10 @@ section! {
         content_policies: Vec<ContentPolicy> = Vec::new();
         /// Looking up names of next hops.
         dns: Dns = Dns::default();
+        /// UEs behind address translators.
+        nat: Nat = Nat::default();
+        /// Calls that must get through.
+        emergency: Emergency = Emergency::default();
     }
 }
 

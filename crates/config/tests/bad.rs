@@ -252,6 +252,17 @@ const CASES: &[Case] = &[
            (for example \"sip:icscf.example.net\" or \"sip:192.0.2.9:5060;transport=udp\")"],
     ),
     (
+        "emergency_of_nobody",
+        "[emergency]\nurns = [\"urn:nena:service\"]\nresource_priority = \"es net\"\n\
+         [[emergency.numbers]]\nnumber = \"1x0\"\nurn = \"sos\"\n",
+        &[
+            "f:2:9: \"urn:nena:service\" is not a service URN (such as urn:service:sos, RFC 5031)",
+            "f:3:21: `emergency.resource_priority` is not a token: \"es net\" (such as esnet.1)",
+            "f:5:10: \"1x0\" is not an emergency number (digits, `*`, `#`)",
+            "f:6:7: \"sos\" is not a service URN (such as urn:service:sos.police, RFC 5031)",
+        ],
+    ),
+    (
         "multicast_bind",
         "[realm.access]\nhost = \"a.example\"\n[[realm.access.sip]]\nbind = \"224.0.0.1:5060\"\ntransport = \"udp\"\n",
         &["f:4:8: `realm.access.sip[0].bind` is not an address of a host (unicast or 0.0.0.0 / [::])"],

@@ -87,6 +87,9 @@ fn publish_edge(c: &edge::Counters, bank: &Bank) {
     bank.set(&sip::SUBSCRIPTIONS_OPENED, [c.subscriptions_opened]);
     bank.set(&sip::DIALOGS_CONFIRMED, [c.dialogs_confirmed]);
     bank.set(&sip::FAILOVERS, [c.failovers]);
+    bank.set(&sip::UE_PINGS, c.ue_pings);
+    bank.set(&sip::EMERGENCIES, c.emergencies);
+    bank.set(&sip::GUESTS, [c.guests]);
     bank.set(&hops::FAILURES, c.hop_failures);
     bank.set(&hops::PROBES, c.probes);
     bank.set(&hops::OVERSIZE, c.oversize);

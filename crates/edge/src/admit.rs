@@ -4,6 +4,7 @@
 //! then what this flow may send. Rates and overload each belong between the lines
 //! below; a barred source is turned away by `source` before anything of its request is looked at.
 
+use crate::emergency;
 use crate::exchange::Incoming;
 use crate::flow::Origin;
 use crate::shard::Edge;
@@ -21,13 +22,18 @@ pub(crate) fn source(edge: &Edge, origin: &Origin) -> Result<(), Cause> {
 /// Decides about a request from a UE.
 ///
 /// # Errors
-/// `NotRegistered` for anything but REGISTER from a flow without a binding (R9); `Draining` for what
-/// would begin something new while the node is being emptied.
+/// `NotRegistered` for anything but REGISTER from a flow without a binding (R9), emergency calls
+/// excepted; `Draining` for what would begin something new while the node is being emptied, unless it is
+/// an emergency.
 pub(crate) fn from_access(edge: &Edge, request: &Incoming<'_>) -> Result<(), Cause> {
+    let urgent = emergency::is_urgent(edge, request);
     if request.method() != Method::Register && !is_registered(edge, request.origin) {
-        return Err(Cause::NotRegistered);
+        let may_call = urgent && edge.config.emergency.unregistered;
+        if !may_call && !emergency::is_of_guest(edge, request) {
+            return Err(Cause::NotRegistered);
+        }
     }
-    if edge.draining && begins_something(request) {
+    if edge.draining && begins_something(request) && !urgent {
         return Err(Cause::Draining);
     }
     Ok(())
@@ -45,7 +51,8 @@ pub(crate) fn from_core(edge: &Edge, request: &Incoming<'_>) -> Result<(), Cause
 }
 
 fn is_registered(edge: &Edge, origin: &Origin) -> bool {
-    origin.flow().is_some_and(|flow| !edge.flows.bindings(flow).is_empty())
+    let bindings = origin.flow().map_or(&[][..], |flow| edge.flows.bindings(flow));
+    bindings.iter().any(|id| edge.bindings.find(*id).is_some_and(|b| !b.is_guest()))
 }
 
 /// Whether serving the request would leave more to drain than before: no dialog yet, and not a

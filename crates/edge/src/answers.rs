@@ -24,7 +24,7 @@ impl Edge {
         headers::warnings_to_access(message, at, edits);
         trust::privacy_to_access(message, edits);
         match core::mem::take(&mut x.purpose) {
-            Purpose::Plain | Purpose::Probe(_) => {
+            Purpose::Plain | Purpose::Probe(_) | Purpose::Ping(_) => {
                 headers::strip(message, headers::RESPONSE_TO_ACCESS, edits);
                 headers::contact_to_access(message, at, edits);
                 credentials::take_keys(message, edits);

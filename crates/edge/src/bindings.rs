@@ -14,6 +14,7 @@
 //! is given free with the last. A live binding outlives its flow: the UE comes back with the same
 //! instance, and until then requests for it are answered 430 (R7).
 
+use crate::nat::Pulse;
 use crate::points::PointId;
 use crate::slots::Slots;
 use crate::token::FlowPath;
@@ -41,6 +42,8 @@ pub struct Binding {
     pub expires_at: Instant,
     /// Where its alarm stands.
     pub armed: Option<Instant>,
+    /// How it is kept in reach behind its NAT.
+    pub pulse: Pulse,
     text: Box<[u8]>,
     ends: [u32; FIELDS],
 }
@@ -112,6 +115,12 @@ impl Binding {
         self.describe(&profile);
     }
 
+    /// Whether it stands for a UE that is not registered, as long as its emergency call lasts.
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.profile().aor.is_empty()
+    }
+
     /// Replaces its texts.
     pub fn describe(&mut self, profile: &Profile<'_>) {
         let mut text = Vec::with_capacity(profile.fields().iter().map(|f| f.len()).sum());
@@ -178,6 +187,7 @@ impl Bindings {
             source,
             expires_at: Instant::ZERO,
             armed: None,
+            pulse: Pulse::default(),
             text: Box::default(),
             ends: [0; FIELDS],
         })?;

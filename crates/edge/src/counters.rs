@@ -69,6 +69,12 @@ pub struct Counters {
     pub exchanges: u64,
     /// Bindings registered and alive.
     pub registrations: u64,
+    /// OPTIONS to UEs behind NATs: sent, answered, lost, and flows given up for it.
+    pub ue_pings: [u64; 4],
+    /// UEs that are not registered and have, or lately had, an emergency call.
+    pub guests: u64,
+    /// Emergency calls: of registered UEs, of others.
+    pub emergencies: [u64; 2],
     /// Streams open, by realm.
     pub streams: [u64; 2],
 }
@@ -124,6 +130,9 @@ impl Default for Counters {
             media_sessions: 0,
             exchanges: 0,
             registrations: 0,
+            ue_pings: [0; 4],
+            guests: 0,
+            emergencies: [0; 2],
             streams: [0; 2],
         }
     }

@@ -28,6 +28,8 @@ pub enum Alarm {
     Watch(WatchId),
     /// Probes of next hops.
     Hops,
+    /// A UE behind a NAT that may have been silent for too long.
+    Ping(BindingId),
 }
 
 impl Alarm {
@@ -37,7 +39,7 @@ impl Alarm {
         match self {
             Self::Exchange(_) => Reason::Transaction,
             Self::PartialMessage(_) => Reason::PartialMessage,
-            Self::Binding(_) | Self::Keys | Self::Watch(_) => Reason::Registration,
+            Self::Binding(_) | Self::Ping(_) | Self::Keys | Self::Watch(_) => Reason::Registration,
             Self::Dialog(_) => Reason::Dialog,
             Self::Blacklist => Reason::Blacklist,
             Self::Hops => Reason::NextHops,

@@ -59,6 +59,8 @@ pub enum Purpose {
     Watch(WatchId),
     /// OPTIONS of ours to a next hop.
     Probe(Probe),
+    /// OPTIONS of ours to a UE behind a NAT.
+    Ping(BindingId),
 }
 
 /// A request and its two transactions.

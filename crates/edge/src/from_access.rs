@@ -6,6 +6,7 @@
 //! ```
 
 use crate::api::Outbox;
+use crate::emergency;
 use crate::exchange::{Incoming, Purpose};
 use crate::flow::Origin;
 use crate::hops::Tried;
@@ -75,6 +76,9 @@ fn dispatch(
         Method::Options if is_for_edge(edge, message) => {
             edge.reply(message, origin, 200, refuse::ALLOW, out);
             Ok(())
+        }
+        Method::Invite if emergency::is_urgent(edge, request) => {
+            emergency::forward(edge, request, edits, out)
         }
         _ => {
             let caller = identify::caller(edge, request)?;

@@ -257,7 +257,7 @@ pub fn push_own_uri(user: &[u8], point: &SipPoint, out: &mut Vec<u8>) {
 /// Gives the requester back what it sent: its Vias, From, To (with the tag of the response), Call-ID
 /// and CSeq, whatever the responder made of them (R21, R35, q07, q08, q16).
 pub fn restore(response: Message<'_>, echo: &Echo, fallback_tag: &[u8], edits: &mut EditList) {
-    edits.insert(vias_at(response), echo.vias());
+    edits.insert_with(vias_at(response), |out| echo.push_vias(response.status(), out));
     let tag =
         if response.status() == 100 { b"" } else { response_tag(response, echo).unwrap_or(fallback_tag) };
     for (id, value) in

@@ -122,6 +122,7 @@ pub(crate) struct Hops {
     /// Hosts of routes, each with the pool it leads to.
     hosts: BTreeMap<HostQuery, PoolId>,
     initial: PoolId,
+    emergency: PoolId,
     directory: Arc<Directory>,
     settings: Settings,
     attempts_max: u8,
@@ -155,6 +156,7 @@ impl Hops {
             by_name: BTreeMap::new(),
             hosts: BTreeMap::new(),
             initial: nowhere,
+            emergency: nowhere,
             directory: Arc::default(),
             settings: Settings::of(&config.core),
             attempts_max: 0,
@@ -201,6 +203,8 @@ impl Hops {
             (pool.used, pool.configured, pool.members) = (true, true, members);
         }
         self.initial = self.pool_named(if core.pool.is_empty() { PLAIN_LIST } else { &core.pool });
+        let emergency = &*config.emergency.pool;
+        self.emergency = if emergency.is_empty() { self.initial } else { self.pool_named(emergency) };
         self.learn_names(&directory);
         self.sweep();
     }
@@ -303,6 +307,12 @@ impl Hops {
     #[must_use]
     pub(crate) const fn initial(&self) -> PoolId {
         self.initial
+    }
+
+    /// The pool of emergency calls.
+    #[must_use]
+    pub(crate) const fn emergency(&self) -> PoolId {
+        self.emergency
     }
 
     fn members(&self, id: PoolId) -> &[Member] {

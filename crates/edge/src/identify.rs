@@ -132,6 +132,9 @@ pub(crate) fn assert_identity(edge: &Edge, message: Message<'_>, caller: &Caller
         message.first(HeaderId::PPreferredIdentity).or_else(|| message.first(HeaderId::PAssertedIdentity));
     let at = wish.map_or(message.fields_end(), |field| field.line.start as usize);
     let Some(binding) = edge.bindings.live(caller.binding) else { return };
+    if binding.is_guest() {
+        return; // nobody we could vouch for
+    }
     edits.insert_with(at, |out| {
         out.extend_from_slice(b"P-Asserted-Identity: ");
         let profile = binding.profile();

@@ -178,6 +178,9 @@ impl Edge {
         if self.drops_barred(bytes, &origin, out) {
             return;
         }
+        if let (Realm::Access, Some(flow)) = (origin.realm, origin.flow()) {
+            self.note_alive(flow, now);
+        }
         match datagram(bytes, &self.derived.limits) {
             Datagram::Message(message) => self.on_message(message, &origin, now, out),
             Datagram::Keepalive => {}

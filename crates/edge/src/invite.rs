@@ -12,6 +12,7 @@ use crate::anchor::rtp::RtpTerms;
 use crate::api::{Action, Outbox, Record, SipPoint};
 use crate::deadlines::Alarm;
 use crate::dialog::{Call, Opening, Place, Way};
+use crate::emergency;
 use crate::exchange::{Exchange, Incoming, Target};
 use crate::hang_up::{address_of, unaware};
 use crate::headers;
@@ -113,6 +114,9 @@ impl Edge {
         };
         let call_id = &*call_id;
         let opening = Opening { inviter, call_id, inviter_tag, binding, flow, inviter_way, subscribing };
+        if self.calls.count() >= self.config.limits.dialogs_max && !emergency::is_urgent(self, request) {
+            return Err(Cause::TableFull);
+        }
         let id = self.calls.open(opening, request.now).ok_or(Cause::TableFull)?;
         if let Some(call) = self.calls.call_mut(id) {
             let address = |id| address_of(message.value(id).unwrap_or_default(), TARGET_BYTES_MAX);

@@ -45,6 +45,10 @@ impl Edge {
         now: Instant,
         out: &mut Outbox,
     ) -> Option<ExchangeId> {
+        if self.exchanges.count() >= self.config.limits.transactions_max {
+            self.counters.reject(target.realm.other(), Cause::TableFull);
+            return None;
+        }
         let key = self.random.next_u64();
         let requester = Origin {
             realm: target.realm.other(),

@@ -10,6 +10,7 @@ mod redirect;
 
 use crate::api::{Action, Outbox};
 use crate::deadlines::Alarm;
+use crate::emergency;
 use crate::exchange::{Branch, Cancel, Client, Exchange, Incoming, Purpose, Server, Target};
 use crate::flow::{Origin, flow_of};
 use crate::headers::Alias;
@@ -109,11 +110,15 @@ impl Edge {
     }
 
     fn open_exchange(&mut self, request: &Incoming<'_>, way: &Way) -> Option<ExchangeId> {
+        let full = self.exchanges.count() >= self.config.limits.transactions_max;
+        if full && !emergency::is_urgent(self, request) {
+            return None;
+        }
         let spare = self.exchanges.buffers();
         let (method, origin) = (request.method(), request.origin);
         let mut echo = spare.echo;
-        echo.read(request.message, origin);
         let charging = network::vector_of(self, request.message, origin.realm);
+        echo.read(request.message, origin, self.config.nat.keep_seconds);
         let id = self.exchanges.insert_with(|id| Exchange {
             id,
             method,
@@ -279,6 +284,10 @@ impl Edge {
             }
             return self.watch_answered(id, message, now);
         }
+        if let Purpose::Ping(id) = x.purpose {
+            x.next_hop_by = None;
+            return self.ping_answered(id, now);
+        }
         if let Purpose::Probe(probe) = x.purpose {
             if status >= 200 {
                 x.next_hop_by = None;
@@ -391,7 +400,7 @@ impl Edge {
     fn conclude(&mut self, purpose: Purpose, status: u16, now: Instant, out: &mut Outbox) {
         match purpose {
             Purpose::Watch(id) => self.watch_failed(id, now),
-            Purpose::Plain | Purpose::Probe(_) => {}
+            Purpose::Plain | Purpose::Probe(_) | Purpose::Ping(_) => {}
             Purpose::Register(_) => self.abandon(purpose),
             Purpose::Invite(call) => self.invite_over(call, status, now, out),
             Purpose::Subscribe(call) => self.subscribe_over(call, status, now, out),

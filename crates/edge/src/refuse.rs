@@ -77,7 +77,7 @@ impl Edge {
         // Without a Via the answer could not be matched by anyone.
         let Ok(via) = request.top_via() else { return };
         let mut echo = core::mem::take(&mut self.scratch.echo);
-        echo.read(request, origin);
+        echo.read(request, origin, self.config.nat.keep_seconds);
         let span = echo.write_because(status, reason, &self.tag_of(&echo), extra, &mut out.bytes);
         self.scratch.echo = echo;
         self.counters.responses_out[counters::index(origin.realm)][usize::from(status / 100).min(6)] += 1;
@@ -90,7 +90,7 @@ impl Edge {
             return false;
         }
         let mut echo = core::mem::take(&mut self.scratch.echo);
-        echo.read(request.message, request.origin);
+        echo.read(request.message, request.origin, 0);
         let ours = request.to.tag() == Some(&self.tag_of(&echo));
         self.scratch.echo = echo;
         ours

@@ -16,6 +16,7 @@ use crate::address::{Pieces, identity_key};
 use crate::api::{Action, Outbox, Record, SipPoint};
 use crate::bindings::Profile;
 use crate::deadlines::Alarm;
+use crate::emergency;
 use crate::exchange::{Incoming, Purpose};
 use crate::flow::Origin;
 use crate::hops::Tried;
@@ -146,7 +147,8 @@ fn claim(
     if Pieces::of(contact.uri).is_none() || contact.uri.iter().any(u8::is_ascii_control) {
         return Err(Cause::BadContact);
     }
-    let instance = instance_of(contact);
+    let device = device_of(contact);
+    let instance = &device[..];
     let wanted = Profile {
         aor_key,
         contact_uri: contact.uri,
@@ -195,6 +197,21 @@ fn seal(edge: &mut Edge, id: BindingId, flow: FlowPath) -> Box<[u8]> {
     text.into()
 }
 
+/// What tells one contact of a user from another: its instance, the flow of several that it registers
+/// (`reg-id`, RFC 5626 §6), and whether it is for emergencies only: such a registration leaves the
+/// others alone (TS 24.229 §5.1.6.2).
+fn device_of(contact: &NameAddr<'_>) -> SmallVec<[u8; 64]> {
+    let mut device = SmallVec::from_slice(instance_of(contact));
+    if let Some(flow) = contact.params.value(b"reg-id").filter(|_| !device.is_empty()) {
+        device.extend_from_slice(b";reg-id=");
+        device.extend_from_slice(flow);
+    }
+    if emergency::is_contact(contact.uri) {
+        device.extend_from_slice(b";sos");
+    }
+    device
+}
+
 /// `sip.instance` of a contact: a feature tag (RFC 5626 §4.1), or a URI parameter as in 5-8.
 fn instance_of<'a>(contact: &NameAddr<'a>) -> &'a [u8] {
     let pieces = Pieces::of(contact.uri);
@@ -228,11 +245,13 @@ fn edit(
     // Behind the Contact, as the figures have them.
     let contact = message.all(HeaderId::Contact).last();
     let end = contact.map_or(message.fields_end(), |field| field.line.end as usize);
+    // RFC 5626 §5.1: the UE asks for several flows, and this is one of them.
+    let outbound = message.name_addrs(HeaderId::Contact).flatten().any(|c| c.params.has(b"reg-id"));
     let claimed = registering.claims.iter().map(|c| &c.token).find(|token| !token.is_empty());
     edits.insert_with(end, |out| {
         out.extend_from_slice(b"Path: <");
         headers::push_own_uri(claimed.unwrap_or(&registering.bare_token), at, out);
-        out.extend_from_slice(b";lr>\r\n");
+        out.extend_from_slice(if outbound { b";lr;ob>\r\n" } else { b";lr>\r\n" });
     });
     // RFC 3327 §5.1: the registrar must know that the UE knows of Path.
     if !message.lists(HeaderId::Supported, b"path") && !message.lists(HeaderId::Require, b"path") {
@@ -301,6 +320,10 @@ impl Edge {
     pub(crate) fn on_binding_deadline(&mut self, id: BindingId, now: Instant, out: &mut Outbox) {
         let Some(binding) = self.bindings.find_mut(id) else { return };
         binding.armed = None;
+        if binding.expires_at <= now && self.keeps_guest(id, now) {
+            return;
+        }
+        let Some(binding) = self.bindings.find_mut(id) else { return };
         if binding.expires_at <= now {
             self.end_binding(id, Cause::RegistrationExpired, now, out);
         } else {
@@ -311,10 +334,17 @@ impl Edge {
 
     /// Ends a live binding.
     pub(crate) fn end_binding(&mut self, id: BindingId, cause: Cause, now: Instant, out: &mut Outbox) {
+        self.stop_pulse(id);
         self.end_calls_of(id, cause, now, out);
         let Some(binding) = self.bindings.find_mut(id).filter(|b| b.live) else { return };
         self.deadlines.arm(Alarm::Binding(id), &mut binding.armed, None);
         self.flows.unbind(binding.flow, id);
+        if binding.is_guest() {
+            self.bindings.end(id);
+            self.counters.guests = self.counters.guests.saturating_sub(1);
+            self.counters.registrations = self.registered_count();
+            return;
+        }
         out.actions.push(Action::Record(Record::Registration {
             aor: String::from_utf8_lossy(binding.profile().aor).into(),
             source: binding.source,
@@ -325,7 +355,7 @@ impl Edge {
         self.bindings.end(id);
         self.unwatch_user(&aor_key, now);
         self.counters.registrations_ended += 1;
-        self.counters.registrations = self.bindings.live_count();
+        self.counters.registrations = self.registered_count();
     }
 
     /// A flow closed. Its bindings stay until they expire: the UE comes back over another flow, with

@@ -2,7 +2,7 @@
 
 use crate::flow::Origin;
 use core::net::IpAddr;
-use sip::{HeaderId, Message, Via};
+use sip::{HeaderId, Message, Method, Via};
 use wire::bytes_class::push_decimal;
 use wire::{Hop, Realm, Span, Transport};
 
@@ -19,23 +19,44 @@ pub struct Echo {
     call_id: Span,
     cseq: Span,
     to_tagged: bool,
+    /// Where the value of a `keep` belongs that the UE put into its Via (RFC 6223 §4.3).
+    keep: Option<Keep>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Keep {
+    /// Behind the parameter's name.
+    at: usize,
+    seconds: u32,
+    /// An INVITE is answered by provisional responses too.
+    early: bool,
 }
 
 impl Echo {
     /// Reads the fields of `request`; a missing one stays empty. The top Via gets `received` and
     /// `rport` as RFC 3261 §18.2.1 and RFC 3581 §4 ask (R6).
-    pub fn read(&mut self, request: Message<'_>, origin: &Origin) {
+    ///
+    /// `keep_seconds` is what a UE is told that asks for it by `keep`; 0 for nothing (RFC 6223).
+    pub fn read(&mut self, request: Message<'_>, origin: &Origin, keep_seconds: u32) {
         self.text.clear();
+        self.keep = None;
+        let keeps = matches!(request.method(), Method::Register | Method::Invite);
+        let keeps = keeps && keep_seconds > 0 && origin.realm == Realm::Access;
+        let mut keep_at = None;
         self.vias = self.keep(|text| {
             for (at, via) in request.elements(HeaderId::Via).enumerate() {
                 text.extend_from_slice(b"Via: ");
                 match Via::read(request.bytes(), via.span) {
-                    Some(top) if at == 0 => push_marked(&top, request.bytes(), origin, text),
+                    Some(top) if at == 0 => {
+                        keep_at = push_marked(&top, request.bytes(), origin, text).filter(|_| keeps);
+                    }
                     _ => text.extend_from_slice(via.text),
                 }
                 text.extend_from_slice(b"\r\n");
             }
         });
+        let early = request.method() == Method::Invite;
+        self.keep = keep_at.map(|at| Keep { at, seconds: keep_seconds, early });
         let mut field = |id| {
             let value = request.value(id).unwrap_or_default();
             self.keep(|text| text.extend_from_slice(value))
@@ -50,6 +71,21 @@ impl Echo {
     #[must_use]
     pub fn vias(&self) -> &[u8] {
         self.vias.of(&self.text)
+    }
+
+    /// Appends the Via lines for a response: a UE that offered to send keep-alives is told how often,
+    /// once it is known that its request succeeds (RFC 6223 §4.3).
+    pub fn push_vias(&self, status: u16, out: &mut Vec<u8>) {
+        let told = |keep: &Keep| (200..300).contains(&status) || keep.early && (101..200).contains(&status);
+        let Some(keep) = self.keep.filter(told) else {
+            out.extend_from_slice(self.vias());
+            return;
+        };
+        let (head, rest) = self.vias().split_at(keep.at.min(self.vias().len()));
+        out.extend_from_slice(head);
+        out.push(b'=');
+        push_decimal(u64::from(keep.seconds), out);
+        out.extend_from_slice(rest);
     }
 
     /// The From value.
@@ -103,7 +139,7 @@ impl Echo {
         out.push(b' ');
         out.extend_from_slice(reason.as_bytes());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(self.vias());
+        self.push_vias(status, out);
         push_field("From", self.from(), out);
         if !self.to().is_empty() {
             out.extend_from_slice(b"To: ");
@@ -163,7 +199,9 @@ fn peer_hop(origin: &Origin, top: &Via<'_>) -> Hop {
     Hop::Peer { realm: origin.realm, transport: origin.transport, peer }
 }
 
-fn push_marked(via: &Via<'_>, bytes: &[u8], origin: &Origin, text: &mut Vec<u8>) {
+/// Appends the top Via; where a `keep` without value ends in `text`, if there is one.
+fn push_marked(via: &Via<'_>, bytes: &[u8], origin: &Origin, text: &mut Vec<u8>) -> Option<usize> {
+    let mut keep = None;
     let asked = via.rport().is_some();
     let host = via.host.strip_prefix(b"[").and_then(|h| h.strip_suffix(b"]")).unwrap_or(via.host);
     let source = origin.source.ip().to_canonical();
@@ -187,10 +225,14 @@ fn push_marked(via: &Via<'_>, bytes: &[u8], origin: &Origin, text: &mut Vec<u8>)
             continue;
         }
         text.extend_from_slice(param.span.of(bytes));
+        if param.name.eq_ignore_ascii_case(b"keep") && param.value.is_none() {
+            keep = Some(text.len());
+        }
     }
     if !marked && !asked && said != Some(source) {
         mark(text);
     }
+    keep
 }
 
 fn push_field(name: &str, value: &[u8], out: &mut Vec<u8>) {

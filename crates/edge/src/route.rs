@@ -95,7 +95,7 @@ impl Edge {
     /// `FlowGone` if the flow is closed (R7, RFC 5626 §5.3).
     pub(crate) fn access_target(&self, binding: BindingId) -> Result<Target, Cause> {
         let binding = self.bindings.live(binding).ok_or(Cause::FlowGone)?;
-        if !self.flows.is_open(binding.flow) {
+        if binding.pulse.gone || !self.flows.is_open(binding.flow) {
             return Err(Cause::FlowGone);
         }
         let transport = self.points.at(binding.point).transport;

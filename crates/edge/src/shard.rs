@@ -7,11 +7,13 @@ use crate::content::Policies;
 use crate::counters::Counters;
 use crate::deadlines::{Alarm, Deadlines};
 use crate::dialog::Calls;
+use crate::emergency::EmergencyPlan;
 use crate::exchange::Exchanges;
 use crate::flow::Flows;
 use crate::hops::{HopStatus, Hops};
 use crate::keys::Keyring;
 use crate::mask::MaskKey;
+use crate::nat::PingBudget;
 use crate::negotiation::MediaIds;
 use crate::number::NumberPlan;
 use crate::points::Points;
@@ -58,6 +60,7 @@ pub struct Edge {
     pub(crate) media_ids: MediaIds,
     pub(crate) rtp_ports: RtpPorts,
     pub(crate) hops: Hops,
+    pub(crate) pings: PingBudget,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Counters,
     /// Bytes of incomplete messages, all streams together.
@@ -78,6 +81,7 @@ pub(crate) struct Derived {
     pub(crate) numbers: NumberPlan,
     pub(crate) suites: Vec<Suite>,
     pub(crate) policies: Policies,
+    pub(crate) emergency: EmergencyPlan,
 }
 
 /// Working room, reused for every message.
@@ -121,12 +125,20 @@ impl Edge {
             flows: Flows::new(flow_seed),
             bindings: Bindings::new(config.registrar.bindings_max, first_generation, binding_seed),
             keyring: Keyring::new(key_seed),
-            exchanges: Exchanges::new(config.limits.transactions_max, exchange_seed),
-            calls: Calls::new(config.limits.dialogs_max, first_generation, call_seed),
+            exchanges: Exchanges::new(
+                config.limits.transactions_max + config.emergency.reserve,
+                exchange_seed,
+            ),
+            calls: Calls::new(
+                config.limits.dialogs_max + config.emergency.reserve,
+                first_generation,
+                call_seed,
+            ),
             watches: Watches::new(config.registrar.bindings_max, watch_seed),
             media_ids: MediaIds::new(media_sessions_max(&config), first_generation),
             rtp_ports,
             hops: Hops::new(&config, [secret, 0, 1, 2]),
+            pings: PingBudget::default(),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
             pending_bytes: 0,
@@ -192,8 +204,8 @@ impl Edge {
         self.hops.configure(&config);
         self.bindings.set_count_max(config.registrar.bindings_max);
         self.watches.set_count_max(config.registrar.bindings_max);
-        self.exchanges.set_count_max(config.limits.transactions_max);
-        self.calls.set_count_max(config.limits.dialogs_max);
+        self.exchanges.set_count_max(config.limits.transactions_max + config.emergency.reserve);
+        self.calls.set_count_max(config.limits.dialogs_max + config.emergency.reserve);
         self.media_ids.set_count_max(media_sessions_max(&config));
         self.config = config;
         self.arm_hops();
@@ -226,6 +238,7 @@ impl Edge {
                 Alarm::Watch(id) => self.on_watch_deadline(id, now, out),
                 Alarm::Blacklist => self.on_blacklist_deadline(now, out),
                 Alarm::Hops => self.on_hops_deadline(now, out),
+                Alarm::Ping(id) => self.on_ping_deadline(id, now, out),
             }
         }
     }
@@ -276,6 +289,7 @@ impl Derived {
             },
             timers: Timers { t1: config.timers.t1(), t2: config.timers.t2(), t4: config.timers.t4() },
             numbers: NumberPlan::new(&config.number_plan, &config.core.domain),
+            emergency: EmergencyPlan::new(&config.emergency),
             suites: config.media.srtp_suites.iter().map(|suite| suite_of(*suite)).collect(),
             policies: Policies::new(&config.content_policies),
         }

@@ -47,6 +47,9 @@ pub const HEADER_RULE_MATCHES: &str = "gatehouse_sip_header_rule_matches_total";
 /// Its HELP line.
 pub const HEADER_RULE_HELP: &str = "Messages that met all conditions of a header rule.";
 
+const UE_PING: Label = Label { name: "event", values: &["sent", "answered", "lost", "flow_lost"] };
+const CALLER: Label = Label { name: "caller", values: &["registered", "unregistered"] };
+
 families! {
     REQUESTS = Counter, "gatehouse_sip_requests_total", [DIRECTION, REALM, METHOD],
         "SIP requests, retransmissions included.";
@@ -72,6 +75,12 @@ families! {
         "Requests that went to another next hop of the core because the first failed.";
     SOFT_FAULTS = Counter, "gatehouse_sip_soft_faults_total", [CHECK],
         "Faults of requests that were let pass, by group of checks.";
+    UE_PINGS = Counter, "gatehouse_sip_ue_pings_total", [UE_PING],
+        "OPTIONS to UEs on UDP that keep their NATs open, and flows given up because none was answered.";
+    EMERGENCIES = Counter, "gatehouse_emergency_calls_total", [CALLER],
+        "Emergency calls that were sent on.";
+    GUESTS = Gauge, "gatehouse_emergency_guests", [],
+        "UEs that are not registered and have, or lately had, an emergency call.";
     HEADER_RULE_FAILURES = Counter, "gatehouse_sip_header_rule_failures_total", [],
         "Changes of header rules that were left out because the message would have become too large.";
     KEEPALIVES = Counter, "gatehouse_sip_keepalives_total", [KEEPALIVE],

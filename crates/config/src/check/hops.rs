@@ -1,4 +1,4 @@
-//! Whether pools lead anywhere.
+//! Whether pools lead anywhere, and emergency calls to one of them.
 
 use super::{Checks, is_unbindable};
 use wire::{HostQuery, Transport};
@@ -25,6 +25,7 @@ impl Checks<'_> {
             }
         }
         self.named("core.pool", &self.config.core.pool);
+        self.named("emergency.pool", &self.config.emergency.pool);
     }
 
     fn named(&mut self, path: &str, name: &str) {
@@ -60,6 +61,44 @@ impl Checks<'_> {
             && (address.ip().is_unspecified() || is_unbindable(address.ip()))
         {
             self.fault(path, format!("{address} is not the address of a host"), "");
+        }
+    }
+
+    pub(super) fn emergency(&mut self) {
+        let emergency = &self.config.emergency;
+        for (i, urn) in emergency.urns.iter().enumerate() {
+            self.urn(&format!("emergency.urns[{i}]"), urn, "such as urn:service:sos, RFC 5031");
+        }
+        for (i, entry) in emergency.numbers.iter().enumerate() {
+            let path = format!("emergency.numbers[{i}]");
+            let number = &entry.number;
+            let legal = |b: u8| b.is_ascii_digit() || b"*#".contains(&b);
+            if number.is_empty() || number.len() > 20 || !number.bytes().all(legal) {
+                let message = format!("\"{number}\" is not an emergency number");
+                self.fault(&format!("{path}.number"), message, "digits, `*`, `#`");
+            }
+            self.urn(&format!("{path}.urn"), &entry.urn, "such as urn:service:sos.police, RFC 5031");
+        }
+        for (key, value, example) in [
+            ("priority", &emergency.priority, "such as emergency"),
+            ("resource_priority", &emergency.resource_priority, "such as esnet.1"),
+        ] {
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~,".contains(&b);
+            if !value.bytes().all(legal) {
+                let path = format!("emergency.{key}");
+                self.fault(&path, format!("`{path}` is not a token: \"{value}\""), example);
+            }
+        }
+    }
+
+    /// RFC 5031 §3: `urn:service:` and labels.
+    fn urn(&mut self, path: &str, urn: &str, hint: &str) {
+        let label = |l: &str| {
+            !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        let service = urn.strip_prefix("urn:service:");
+        if !service.is_some_and(|service| service.split('.').all(label)) {
+            self.fault(path, format!("\"{urn}\" is not a service URN"), hint);
         }
     }
 }

@@ -100,9 +100,10 @@ impl Edge {
     /// for a UE far away: as long as the next hop answers others, sending it again elsewhere would only
     /// deliver it twice.
     pub(super) fn on_silence(&mut self, x: &mut Exchange, now: Instant, out: &mut Outbox) {
-        if let Purpose::Probe(probe) = x.purpose {
-            self.probe_lost(x, probe);
-            return;
+        match x.purpose {
+            Purpose::Probe(probe) => return self.probe_lost(x, probe),
+            Purpose::Ping(id) => return self.ping_lost(x, id, now),
+            _ => {}
         }
         let lives = !self.note_silence(x, now);
         if lives && !matches!(x.method, Method::Invite | Method::Register) {

@@ -32,6 +32,7 @@ impl Edge {
             200..300 => {
                 let granted = self.restore_contacts(registering, message, x.requester.point, edits);
                 self.mask_service_route(x, message, edits);
+                self.tell_flow_timer(message, edits);
                 self.apply(x, registering, &granted, message, now, out);
             }
             _ => headers::strip_field(message, HeaderId::Contact, edits),
@@ -228,11 +229,12 @@ impl Edge {
         if self.flows.is_open(flow) {
             self.flows.bind(flow, id);
         }
+        self.start_pulse(id, now);
         match self.bindings.go_live(id) {
             true => self.counters.registrations_opened += 1,
             false => self.counters.registrations_refreshed += 1,
         }
-        self.counters.registrations = self.bindings.live_count();
+        self.counters.registrations = self.registered_count();
         out.actions.push(Action::Record(Record::Registration {
             aor: String::from_utf8_lossy(profile.aor).into(),
             source: origin.source,

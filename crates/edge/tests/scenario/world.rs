@@ -102,6 +102,11 @@ impl World {
         Self::seeded(config, 0, 99)
     }
 
+    /// With other addresses of its own.
+    pub fn with_points(config: Config, points: Vec<SipPoint>) -> Self {
+        Self::built(config, 0, 1, points)
+    }
+
     fn seeded(config: Config, shard: u16, seed: u8) -> Self {
         let point = |realm, transport, socket: Option<SocketId>, advertised: &str| SipPoint {
             realm,
@@ -110,15 +115,20 @@ impl World {
             bound: advertised.parse().unwrap(),
             advertised: advertised.into(),
         };
+        let points = vec![
+            point(Realm::Access, Transport::Udp, Some(ACCESS_UDP), EDGE_ACCESS),
+            point(Realm::Access, Transport::Tcp, None, EDGE_ACCESS),
+            point(Realm::Access, Transport::Tls, None, "182.3.1.6:5061"),
+            point(Realm::Core, Transport::Udp, Some(CORE_UDP), EDGE_CORE),
+            point(Realm::Core, Transport::Tcp, None, EDGE_CORE),
+        ];
+        Self::built(config, shard, seed, points)
+    }
+
+    fn built(config: Config, shard: u16, seed: u8, points: Vec<SipPoint>) -> Self {
         let context = ShardContext {
             shard: ShardId(shard),
-            sip: vec![
-                point(Realm::Access, Transport::Udp, Some(ACCESS_UDP), EDGE_ACCESS),
-                point(Realm::Access, Transport::Tcp, None, EDGE_ACCESS),
-                point(Realm::Access, Transport::Tls, None, "182.3.1.6:5061"),
-                point(Realm::Core, Transport::Udp, Some(CORE_UDP), EDGE_CORE),
-                point(Realm::Core, Transport::Tcp, None, EDGE_CORE),
-            ],
+            sip: points,
             msrp: vec![
                 MsrpPoint {
                     realm: Realm::Access,
