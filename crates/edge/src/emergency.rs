@@ -23,10 +23,13 @@ use core::time::Duration;
 use sip::{HeaderId, Message, Method};
 use wire::{BindingId, Cause, EditList, Instant};
 
+/// A number, and the URN it means.
+type Number = (Box<[u8]>, Box<[u8]>);
+
 /// What is an emergency, and which service it means.
 #[derive(Debug, Default)]
 pub(crate) struct EmergencyPlan {
-    numbers: Vec<(Box<[u8]>, Box<[u8]>)>,
+    numbers: Vec<Number>,
     urns: Vec<Box<[u8]>>,
 }
 
