@@ -129,8 +129,9 @@ fn to_core(
     let call = edge.calls.call(place.call).ok_or(Cause::UnknownDialog)?;
     let binding = call.binding;
     let way = call.way(place.dialog, Realm::Core).cloned().unwrap_or_default();
-    edge.learn_route(&first_hop(&way), request.now, out);
-    let target = edge.target_by_route(&first_hop(&way), request.now);
+    let hop = first_hop(&way);
+    edge.learn_route(&hop, request.now, out);
+    let target = edge.target_by_route(&hop, request.now);
     let target = target.ok_or(Cause::NoNextHop)?;
     // A conference keeps its URI towards the UE (R26): then the UE's Request-URI is the target itself.
     if !way.target.is_empty() && edge.is_own_uri(Realm::Access, message.uri()) {
