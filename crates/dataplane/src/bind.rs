@@ -1,6 +1,7 @@
 //! Binds every address before anything runs: a node serves all of its addresses or does not start.
 
 use crate::error::StartError;
+use crate::pktinfo;
 use config::{Config, RealmConfig};
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -36,6 +37,8 @@ pub(crate) struct Listener {
 pub(crate) struct DatagramSocket {
     pub(crate) socket: OwnedFd,
     pub(crate) realm: Realm,
+    /// Bound to a wildcard: answers leave from where each datagram came to.
+    pub(crate) wildcard: bool,
 }
 
 /// Everything one shard is bound to.
@@ -81,15 +84,20 @@ fn bind_sip(config: &Config, realm: Realm, i: usize, shards: &mut [ShardSockets]
             Realm::Access => address,
             Realm::Core => offset(listener.bind, at),
         };
-        let (socket, bound) = open(place, listener.transport, 0).map_err(|error| StartError::Bind {
+        let failed = |error| StartError::Bind {
             key: format!("realm.{}.sip[{i}].bind", realm.label()),
             address: place,
             error,
-        })?;
+        };
+        let (socket, bound) = open(place, listener.transport, 0).map_err(failed)?;
         address = bound;
         let socket_id = if listener.transport == Transport::Udp {
             let id = SocketId(u16::try_from(shard.datagrams.len()).unwrap_or(u16::MAX));
-            shard.datagrams.push(DatagramSocket { socket, realm });
+            let wildcard = bound.ip().is_unspecified();
+            if wildcard {
+                pktinfo::enable(&socket, bound.is_ipv6()).map_err(failed)?;
+            }
+            shard.datagrams.push(DatagramSocket { socket, realm, wildcard });
             Some(id)
         } else {
             let (protocol, transport) = (Protocol::Sip, listener.transport);

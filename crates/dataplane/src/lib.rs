@@ -16,6 +16,7 @@ mod error;
 mod io;
 mod machine;
 mod mailbox;
+mod pktinfo;
 mod plane;
 mod quota;
 mod records;

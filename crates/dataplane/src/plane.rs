@@ -345,7 +345,7 @@ fn run_shard<M: Machines>(
         node.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let datagrams = datagrams
         .iter()
-        .map(|d| Ok(DatagramSocket { socket: d.socket.try_clone()?, realm: d.realm }))
+        .map(|d| Ok(DatagramSocket { socket: d.socket.try_clone()?, realm: d.realm, wildcard: d.wildcard }))
         .collect::<io::Result<Vec<_>>>()?;
     let fingerprints = material.fingerprints();
     for point in msrp.iter_mut().filter(|point| point.transport == Transport::Tls) {

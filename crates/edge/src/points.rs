@@ -71,7 +71,7 @@ impl Points {
     /// The address of a datagram socket.
     #[must_use]
     pub fn of_socket(&self, socket: SocketId) -> Option<PointId> {
-        self.find(|p| p.socket == Some(socket))
+        self.find(|p| p.socket.is_some_and(|s| s.bare() == socket.bare()))
     }
 
     /// The address that a stream belongs to: the one it was accepted on, or, where we opened it, the

@@ -68,9 +68,32 @@ slot_id!(
     ExchangeId, "x"
 );
 
-/// One datagram socket of the shell.
+/// One datagram socket of the shell; of one that is bound to a wildcard, with one of its local addresses.
+///
+/// The lower byte is the socket, the upper one the shell's number of the local address; 0 leaves that to
+/// the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u16);
+
+impl SocketId {
+    /// The same socket at a local address.
+    #[must_use]
+    pub const fn at(self, local: u8) -> Self {
+        Self(self.0 & 0xff | (local as u16) << 8)
+    }
+
+    /// The socket, whatever the address.
+    #[must_use]
+    pub const fn bare(self) -> Self {
+        Self(self.0 & 0xff)
+    }
+
+    /// The number of the local address; 0 for none.
+    #[must_use]
+    pub const fn local(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+}
 
 /// One shard: one pinned thread with its own sockets, edge and relays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,6 +16,7 @@ pub(crate) use self::ws::WebSocket;
 use crate::bind::{DatagramSocket, Protocol};
 use crate::conn::{Conns, Kind};
 use crate::counters::Counters;
+use crate::pktinfo::Locals;
 use crate::quota::Quota;
 use crate::tls::Material;
 use crate::wheel::Wheel;
@@ -76,6 +77,8 @@ pub(crate) struct Io {
     pub(crate) epoll: OwnedFd,
     pub(crate) conns: Conns,
     pub(crate) datagrams: Vec<DatagramSocket>,
+    /// Of the wildcard sockets.
+    pub(crate) locals: Locals,
     pub(crate) config: Arc<Config>,
     pub(crate) material: Arc<Material>,
     pub(crate) quota: Arc<Quota>,
@@ -103,6 +106,7 @@ impl Io {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             conns: Conns::default(),
             datagrams,
+            locals: Locals::default(),
             config,
             material,
             quota,

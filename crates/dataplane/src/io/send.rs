@@ -4,6 +4,7 @@ use super::{Heard, Hop, Io, READ_BYTES};
 use crate::bind::Protocol;
 use crate::conn::{OpenedBy, Stage};
 use crate::counters::Way;
+use crate::pktinfo;
 use config::Config;
 use core::net::SocketAddr;
 use rustix::fd::AsFd;
@@ -168,11 +169,16 @@ impl Io {
 
     /// Sends one datagram; a full kernel drops it as the network would.
     pub(crate) fn send_datagram(&mut self, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {
-        let Some(out) = self.datagrams.get(usize::from(socket.0)) else {
+        let Some(out) = self.datagrams.get(usize::from(socket.bare().0)) else {
             self.counters.drop_datagram(flow::Drop::UnknownSocket);
             return;
         };
-        match sendto(&out.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer) {
+        let sent = match self.locals.at(socket.local()).filter(|from| from.is_ipv4() == peer.is_ipv4()) {
+            Some(from) => pktinfo::send(&out.socket, bytes, peer, from)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+            None => sendto(&out.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer),
+        };
+        match sent {
             Ok(_) => self.counters.on_datagram(Way::Out, out.realm, bytes.len()),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => {
                 self.counters.drop_datagram(flow::Drop::BuffersFull);

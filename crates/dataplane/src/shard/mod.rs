@@ -18,11 +18,12 @@ use crate::conn::{Conn, Stage};
 use crate::io::{Got, Heard, Io, READ_BYTES, local_of, must_register};
 use crate::machine::{Relaying, Signalling};
 use crate::mailbox::{Letters, Mail, Mailbox};
+use crate::pktinfo;
 use crate::plane::Holdings;
 use crate::records::Records;
 use crate::rtp::{self, Rtp};
 use crate::wheel::Alarm;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use crossbeam_channel::Sender;
 use edge::api::{Event, Outbox};
@@ -32,6 +33,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use std::collections::VecDeque;
 use std::io;
@@ -216,7 +218,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
     /// Takes from epoll what is ready; without a timeout it waits until something is.
     fn poll(&mut self, timeout: Option<&Timespec>) -> io::Result<()> {
         match epoll::wait(&self.io.epoll, spare_capacity(&mut self.events), timeout) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -367,18 +369,15 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 break;
             };
             let realm = socket.realm;
-            let (count, source) =
-                match rustix::net::recvfrom(&socket.socket, &mut hot[..], RecvFlags::DONTWAIT) {
-                    Ok((count, _, Some(source))) => (count, source),
-                    // An error of an earlier datagram (ICMP) is told here; it says nothing about the next.
-                    Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::HOSTUNREACH) => continue,
-                    _ => break,
-                };
-            let Ok(source) = source.try_into() else {
-                continue;
+            let (count, source, local) = match take_datagram(socket, &mut hot) {
+                Ok(Some(taken)) => taken,
+                // An error of an earlier datagram (ICMP) is told here; it says nothing about the next.
+                Ok(None) | Err(Errno::CONNREFUSED | Errno::HOSTUNREACH) => continue,
+                Err(_) => break,
             };
             self.io.counters.on_datagram(crate::counters::Way::In, realm, count);
-            let socket = SocketId(u16::try_from(at).unwrap_or(u16::MAX));
+            let local = local.map_or(0, |ip| self.io.locals.number_of(ip));
+            let socket = SocketId(u16::try_from(at).unwrap_or(u16::MAX)).at(local);
             let bytes = hot.get(..count).unwrap_or_default();
             self.tell_edge(Event::Net(NetEvent::Datagram { socket, source, bytes }));
             self.settle();
@@ -640,4 +639,18 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         self.relay.handle(event, self.io.now, &mut out);
         self.drain_relay(out, input);
     }
+}
+
+/// One datagram: its length, its source, and for a wildcard socket the address it came to. `None` for one
+/// that is not from the internet.
+fn take_datagram(
+    socket: &DatagramSocket,
+    hot: &mut [u8],
+) -> Result<Option<(usize, SocketAddr, Option<IpAddr>)>, Errno> {
+    if socket.wildcard {
+        let taken = pktinfo::receive(&socket.socket, hot);
+        return taken.map(Some).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    let (count, _, source) = rustix::net::recvfrom(&socket.socket, hot, RecvFlags::DONTWAIT)?;
+    Ok(source.and_then(|source| Some((count, source.try_into().ok()?, None))))
 }

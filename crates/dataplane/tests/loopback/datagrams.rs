@@ -40,3 +40,32 @@ fn a_burst_is_taken_at_once_and_a_vanished_peer_does_no_harm() {
     }
     node.wait_metric("gatehouse_flow_datagrams_total{direction=\"in\",realm=\"access\"}", 220);
 }
+
+/// A UE's NAT knows the address it sent to, and no other (RFC 3581 §4).
+#[test]
+fn a_wildcard_socket_answers_from_the_address_a_datagram_came_to() {
+    let mut config = settings();
+    config.realm.access.sip.retain(|l| l.transport == Transport::Udp);
+    for (listener, any) in config.realm.access.sip.iter_mut().zip(["0.0.0.0:0", "[::]:0"]) {
+        listener.bind = any.parse().unwrap();
+    }
+    let node = Node::start(config);
+    let port = node.sip(Transport::Udp).port();
+    for (ours, own) in [("127.77.0.5", "127.0.0.1:0"), ("127.77.0.6", "127.77.0.9:0")] {
+        let socket = UdpSocket::bind(own).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        // A connected socket hears from this very address only.
+        socket.connect((ours, port)).unwrap();
+        for size in [0, 900, 65_000] {
+            socket.send(&vec![7; size]).unwrap();
+            let mut back = vec![0; 65_536];
+            assert_eq!(socket.recv(&mut back).unwrap(), size);
+        }
+    }
+    let socket = UdpSocket::bind("[::1]:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let address = node.sip_v6(Transport::Udp);
+    socket.connect(("::1", address.port())).unwrap();
+    socket.send(b"x").unwrap();
+    assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 1);
+}
