@@ -11,4 +11,5 @@ mod harm;
 mod hostile;
 mod msrp;
 mod network_end;
+mod next_hops;
 mod registrar;
