@@ -7,14 +7,31 @@
 
 #![allow(unsafe_code)]
 
+use crate::bind::DatagramSocket;
 use core::mem::{size_of, zeroed};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::{SockAddr, SockAddrStorage};
 use std::io;
 
 /// Room for one control message of either family, aligned as its head asks.
 type Control = [u64; 8];
+
+/// One datagram: its length, its source, and for a wildcard socket the address it came to. `None` for one
+/// that is not from the internet.
+pub(crate) fn take(
+    socket: &DatagramSocket,
+    hot: &mut [u8],
+) -> Result<Option<(usize, SocketAddr, Option<IpAddr>)>, Errno> {
+    if socket.wildcard {
+        let taken = receive(&socket.socket, hot);
+        return taken.map(Some).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    let (count, _, source) = rustix::net::recvfrom(&socket.socket, hot, RecvFlags::DONTWAIT)?;
+    Ok(source.and_then(|source| Some((count, source.try_into().ok()?, None))))
+}
 
 /// Has the kernel say which address each datagram came to.
 pub(crate) fn enable(socket: &OwnedFd, v6: bool) -> io::Result<()> {
@@ -37,10 +54,7 @@ pub(crate) fn enable(socket: &OwnedFd, v6: bool) -> io::Result<()> {
 }
 
 /// Takes one datagram: its length, its source, and the address it came to.
-pub(crate) fn receive(
-    socket: &OwnedFd,
-    buffer: &mut [u8],
-) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
     let mut storage = SockAddrStorage::zeroed();
     let mut control: Control = [0; 8];
     let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };

@@ -23,7 +23,7 @@ use crate::plane::Holdings;
 use crate::records::Records;
 use crate::rtp::{self, Rtp};
 use crate::wheel::Alarm;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use crossbeam_channel::Sender;
 use edge::api::{Event, Outbox};
@@ -34,7 +34,6 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -369,7 +368,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
                 break;
             };
             let realm = socket.realm;
-            let (count, source, local) = match take_datagram(socket, &mut hot) {
+            let (count, source, local) = match pktinfo::take(socket, &mut hot) {
                 Ok(Some(taken)) => taken,
                 // An error of an earlier datagram (ICMP) is told here; it says nothing about the next.
                 Ok(None) | Err(Errno::CONNREFUSED | Errno::HOSTUNREACH) => continue,
@@ -639,18 +638,4 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         self.relay.handle(event, self.io.now, &mut out);
         self.drain_relay(out, input);
     }
-}
-
-/// One datagram: its length, its source, and for a wildcard socket the address it came to. `None` for one
-/// that is not from the internet.
-fn take_datagram(
-    socket: &DatagramSocket,
-    hot: &mut [u8],
-) -> Result<Option<(usize, SocketAddr, Option<IpAddr>)>, Errno> {
-    if socket.wildcard {
-        let taken = pktinfo::receive(&socket.socket, hot);
-        return taken.map(Some).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    }
-    let (count, _, source) = rustix::net::recvfrom(&socket.socket, hot, RecvFlags::DONTWAIT)?;
-    Ok(source.and_then(|source| Some((count, source.try_into().ok()?, None))))
 }
