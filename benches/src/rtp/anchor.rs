@@ -16,6 +16,8 @@ use wire::{Instant, MediaId, PrefixSet, Random, StreamId};
 /// Which sessions a node opens at start.
 #[derive(Clone, Copy, Debug)]
 pub struct Anchors {
+    /// Where, as in [`ports`].
+    pub host: u8,
     /// How many.
     pub sessions: u32,
     /// Whether UEs speak SRTP.
@@ -26,11 +28,12 @@ pub struct Anchors {
     pub core: SocketAddr,
 }
 
-/// Where stream `number` is relayed: the UE's side, the core's side.
+/// Where stream `number` is relayed: the UE's side, the core's side. Each relay has a `host` of its own, because
+/// the kernel takes a while to let go of the ports of an io_uring that ended.
 #[must_use]
-pub fn ports(number: u32) -> [SocketAddr; 2] {
+pub fn ports(host: u8, number: u32) -> [SocketAddr; 2] {
     let port = FIRST_PORT + 2 * u16::try_from(number).unwrap_or(u16::MAX / 4);
-    [2, 3].map(|last| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), port)))
+    [1, 2].map(|side| SocketAddr::from((Ipv4Addr::new(127, 0, host, side), port)))
 }
 
 const FIRST_PORT: u16 = 10_000;
@@ -104,7 +107,7 @@ impl Anchors {
             true => Protection::Sdes { send: key(false), receive: Some(key(true)) },
             false => Protection::Plain,
         };
-        let [access_local, core_local] = ports(number);
+        let [access_local, core_local] = ports(self.host, number);
         RtpOrder {
             id: MediaId { slot: number, generation: 1 },
             access_local,

@@ -11,11 +11,11 @@ use std::net::{SocketAddr, UdpSocket};
 ///
 /// # Errors
 /// If a port cannot be bound.
-pub fn serve(streams: u32, ends: [SocketAddr; 2]) -> io::Result<()> {
+pub fn serve(host: u8, streams: u32, ends: [SocketAddr; 2]) -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut sockets = Vec::new();
     for number in 0..streams {
-        for local in ports(number) {
+        for local in ports(host, number) {
             let socket = UdpSocket::bind(local)?;
             let at = sockets.len() as u64;
             epoll::add(&epoll, &socket, EventData::new_u64(at), EventFlags::IN)?;

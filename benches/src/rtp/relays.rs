@@ -50,22 +50,31 @@ pub fn serve(args: &[String]) -> io::Result<()> {
     let [kind, sessions, protection, ue, core] = args else {
         return Err(io::Error::other("usage: --relay KIND STREAMS srtp|rtp UE CORE"));
     };
+    let host = host_of(kind);
     let sessions = sessions.parse().map_err(io::Error::other)?;
     let ends: [SocketAddr; 2] =
         [ue.parse().map_err(io::Error::other)?, core.parse().map_err(io::Error::other)?];
     dataplane::raise_descriptor_limit();
     if kind == "bare" {
-        return super::bare::serve(sessions, ends);
+        return super::bare::serve(host, sessions, ends);
     }
     let io = if kind == "io_uring" { MediaIo::IoUring } else { MediaIo::Epoll };
     let telemetry = Arc::new(Telemetry::default());
-    let anchors = Anchors { sessions, is_secure: protection == "srtp", ue: ends[0], core: ends[1] };
+    let anchors = Anchors { host, sessions, is_secure: protection == "srtp", ue: ends[0], core: ends[1] };
     let plane = anchor::start(anchors, io, Arc::clone(&telemetry)).map_err(io::Error::other)?;
     let all = until(|| (anchor::open_sessions(&telemetry) == u64::from(sessions)).then_some(()));
     all.ok_or_else(|| io::Error::other("not all sessions could be opened"))?;
     println!("ready");
     plane.join();
     Ok(())
+}
+
+fn host_of(kind: &str) -> u8 {
+    match kind {
+        "bare" => 1,
+        "io_uring" => 2,
+        _ => 3,
+    }
 }
 
 /// A relay process and the ends of its streams.
@@ -110,7 +119,7 @@ impl Relay {
         until(|| said().contains("ready").then_some(()))
             .ok_or_else(|| io::Error::other(format!("{kind:?} did not start: {}", said())))?;
         for number in 0..streams {
-            load.add(ports(number), is_secure && kind != Kind::Bare);
+            load.add(ports(host_of(name), number), is_secure && kind != Kind::Bare);
         }
         Ok(Self { process, kind, load })
     }

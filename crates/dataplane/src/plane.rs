@@ -440,6 +440,5 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     differs("realm.core.msrp", a.core.msrp != b.core.msrp);
     differs("realm.core.media_address", media(&a.core) != media(&b.core));
     differs("media.io", old.media.io != new.media.io);
-    differs("media.sessions_max", old.media.sessions_max != new.media.sessions_max);
     keys
 }

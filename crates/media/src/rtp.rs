@@ -16,6 +16,8 @@
 //!   datagram came, and gets told where it goes. A relayed packet allocates nothing.
 
 pub mod api;
+#[doc(hidden)]
+pub mod fuzz;
 mod latch;
 pub mod ports;
 mod session;

@@ -133,7 +133,7 @@ impl Rtp {
 
     /// Takes a new configuration: for the sessions that are opened from here on.
     pub(crate) fn set_config(&mut self, config: Arc<Config>) {
-        self.relay.set_limits(limits(&config));
+        self.relay.set_limits(limits(&config), ids_max(&config));
         self.pace = Pace::new(&config);
         self.config = config;
     }

@@ -203,8 +203,10 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
         if overdue.is_none() {
             self.alarm.ring_by(deadline, &self.clock)?;
         }
+        // Who has more to do than fits a turn does not sleep.
+        let is_behind = overdue.is_some() || self.events.len() == EVENTS_MAX;
+        let nap = self.rtp.nap(self.io.now).filter(|_| !is_behind);
         self.events.clear();
-        let nap = self.rtp.nap(self.io.now).filter(|_| overdue.is_none());
         if self.rtp.has_ring() {
             return self.rtp.wait_in_ring(nap, overdue.is_some() || self.is_epoll_open);
         }

@@ -184,9 +184,10 @@ impl RtpRelay {
         }
     }
 
-    /// Caps and times of the sessions that are opened from here on.
-    pub fn set_limits(&mut self, limits: Limits) {
+    /// Caps and times of the sessions that are opened from here on, and how many there may be.
+    pub fn set_limits(&mut self, limits: Limits, sessions_max: usize) {
         self.limits = limits;
+        self.sessions_max = sessions_max;
     }
 
     /// When the next session wants to be looked at.
