@@ -13,7 +13,7 @@ section! {
         sent_by: Sender = Sender::Any;
         /// Media types that may be sent, `type/*` for all of a type; empty: all. Others get 415.
         types: Vec<String> = Vec::new();
-        /// Bytes of one message; more gets 413, and a larger file is refused with its INVITE. 0: as in [msrp].
+        /// Bytes of one message; more gets 413, and a larger file is refused with its INVITE. 0: as in `[msrp]`.
         message_bytes_max: u64 = 0, 0..=1_099_511_627_776;
         /// Ends of file names that get 403, also with their INVITE.
         suffixes_blocked: Vec<String> = Vec::new();
