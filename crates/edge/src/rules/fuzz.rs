@@ -36,6 +36,46 @@ pub fn laws(config: &Config, message: &[u8], from: Realm) {
     }
 }
 
+/// Rules that an operator would write badly: patterns that match everywhere, captures of everything,
+/// fields renamed onto each other.
+const HOSTILE: &str = r#"
+[[header_rules]]
+name = "everything"
+when = [{ header = "Via", matches = '(?s)(?<via>.*)' }, { header = "Call-ID", matches = '(?<id>.?)' }]
+then = [
+  { action = "add", header = "X-Copy", value = "${via}${id}${via}" },
+  { action = "rewrite", header = "User-Agent", matches = '', value = "$0,${id}" },
+  { action = "rewrite", header = "Supported", matches = '(.)(.*)', value = "$2$1" },
+  { action = "rename", header = "Subject", to = "User-Agent" },
+  { action = "set", header = "Accept-Contact", value = "${via}" },
+  { action = "rewrite", header = "X-Copy", matches = '\W+', value = "" },
+]
+[[header_rules]]
+name = "absent"
+when = [{ header = "X-Copy", matches = '^$', absent = true }, { header = "Request-URI", matches = '.' }]
+then = [
+  { action = "remove", header = "Allow", matches = '[^\x20-\x7e]' },
+  { action = "rename", header = "Accept-Contact", to = "P-Asserted-Identity" },
+  { action = "rewrite", header = "P-Asserted-Identity", matches = '(?-u:[\x80-\xff])', value = "?" },
+]
+[[header_rules]]
+name = "refuses"
+kind = "request"
+methods = ["OPTIONS"]
+then = [{ action = "reject", status = 699, reason = "No" }]
+"#;
+
+/// The fuzz target: any bytes as a message, from either side, through hostile rules.
+///
+/// # Panics
+/// If a law is broken.
+pub fn message(bytes: &[u8]) {
+    static CONFIG: std::sync::OnceLock<Config> = std::sync::OnceLock::new();
+    let config = CONFIG.get_or_init(|| Config::from_toml(HOSTILE, "hostile.toml").expect("well-formed"));
+    laws(config, bytes, Realm::Access);
+    laws(config, bytes, Realm::Core);
+}
+
 fn same(before: Message<'_>, after: Message<'_>) {
     assert_eq!(before.text(before.start_span()), after.text(after.start_span()));
     assert_eq!(before.body(), after.body());

@@ -277,6 +277,28 @@ fn rule_text() -> impl Strategy<Value = String> {
     )
 }
 
+/// The body of the fuzz target, over every message of the specification with a byte changed here and there.
+#[test]
+fn hostile_rules_on_every_vector() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directory).expect("the vectors") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "sip") {
+            continue;
+        }
+        let mut bytes = std::fs::read(&path).expect("a vector");
+        fuzz::message(&bytes);
+        for at in (7..bytes.len()).step_by(23) {
+            let old = core::mem::replace(&mut bytes[at], b"\x00\xff\t\",<:"[at % 7]);
+            fuzz::message(&bytes);
+            bytes[at] = old;
+        }
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen} vectors");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
