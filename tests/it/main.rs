@@ -13,3 +13,4 @@ mod msrp;
 mod network_end;
 mod next_hops;
 mod registrar;
+mod srtp;

@@ -3,6 +3,7 @@
 use crate::kamailio::DOMAIN;
 use crate::place::Place;
 use crate::process::{Process, find};
+use crate::sound::{Recording, tone};
 use crate::trace;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -10,6 +11,8 @@ use std::net::{SocketAddr, TcpStream};
 /// Where Debian puts its modules.
 const MODULES: &str = "/usr/lib/baresip/modules";
 const CONTROL_PORT: u16 = 4444;
+/// A call of a test is shorter.
+const TONE_SECONDS: u32 = 10;
 
 /// What the account of a baresip is made of.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,15 @@ pub struct Account<'a> {
     pub outbound: SocketAddr,
     /// To whom [`Baresip::message`] writes.
     pub friend: &'a str,
+}
+
+/// What it does with audio.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sound<'a> {
+    /// `mediaenc` of the account: `srtp-mand`, `dtls_srtp`; `None` for plain RTP.
+    pub encryption: Option<&'a str>,
+    /// Plays a sine of so many hertz for ten seconds, and records what it hears; otherwise it echoes.
+    pub tone: Option<u32>,
 }
 
 /// A running baresip that prints every SIP message it sends and receives.
@@ -40,6 +52,26 @@ impl Baresip {
     /// If it is not installed or its control port does not open.
     #[must_use]
     pub fn start(place: &Place, account: Account<'_>) -> Self {
+        Self::start_with(place, account, Sound::default())
+    }
+
+    /// The same, with audio of its own.
+    ///
+    /// # Panics
+    /// As `start`.
+    #[must_use]
+    pub fn start_with(place: &Place, account: Account<'_>, sound: Sound<'_>) -> Self {
+        let (source, player, recorder) = match sound.tone {
+            Some(hertz) => {
+                let tone = place.write(&format!("{}/tone.wav", account.name), tone(hertz, TONE_SECONDS));
+                // What comes is recorded on its way to a bridge that nobody listens at.
+                let recorder =
+                    format!("module sndfile.so\nsnd_path {}\n", place.file(account.name).display());
+                (format!("aufile,{}", tone.display()), "aubridge,nobody", recorder)
+            }
+            None => ("aubridge,ear".to_owned(), "aubridge,ear", String::new()),
+        };
+        let encryption = sound.encryption.map(|e| format!(";mediaenc={e}")).unwrap_or_default();
         let own = place.address();
         let control = SocketAddr::new(own, CONTROL_PORT);
         let Account { name, transport, outbound, friend } = account;
@@ -48,17 +80,22 @@ impl Baresip {
         let config = format!(
             "poll_method epoll\n\
              sip_listen {listen}:0\n\
+             net_interface lo\n\
              module_path {MODULES}\n\
              module g711.so\n\
              module aubridge.so\n\
+             module aufile.so\n\
+             module srtp.so\n\
+             module dtls_srtp.so\n\
              module_tmp uuid.so\n\
              module_tmp account.so\n\
              module_app contact.so\n\
              module_app menu.so\n\
              module_app ctrl_tcp.so\n\
              ctrl_tcp_listen {control}\n\
-             audio_player aubridge,ear\n\
-             audio_source aubridge,ear\n\
+             audio_player {player}\n\
+             audio_source {source}\n\
+             {recorder}\
              audio_alert aubridge,alert\n"
         );
         place.write(&format!("{name}/config"), config);
@@ -66,7 +103,7 @@ impl Baresip {
             &format!("{name}/accounts"),
             format!(
                 "<sip:{name}@{DOMAIN};transport={transport}>;auth_user={name};auth_pass={name}-secret;\
-                 outbound=\"sip:{outbound};transport={transport}\";regint=600\n"
+                 outbound=\"sip:{outbound};transport={transport}\";regint=600{encryption}\n"
             ),
         );
         place.write(&format!("{name}/contacts"), format!("\"{friend}\" <sip:{friend}@{DOMAIN}>\n"));
@@ -136,6 +173,19 @@ impl Baresip {
             });
             rates.into_iter().find(|(sent, came)| *sent > 0 && *came > 0).map(|_| ())
         });
+    }
+
+    /// What it heard of its first call that was recorded; whole once the call is over.
+    ///
+    /// # Panics
+    /// If there is no recording.
+    #[must_use]
+    pub fn recording(&self, place: &Place) -> Recording {
+        let directory = place.file(&self.name);
+        let files = std::fs::read_dir(&directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
+        let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+        let heard = paths.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        Recording::read(&heard.unwrap_or_else(|| panic!("no recording in {}", directory.display())))
     }
 
     /// Ends it in good order: it de-registers first.

@@ -18,6 +18,7 @@ pub mod process;
 pub mod raw_ue;
 pub mod script;
 pub mod sipp;
+pub mod sound;
 pub mod trace;
 
 use std::time::Duration;

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // `edge` speaks the command vocabulary of `media`, and nothing else of it.
     ("edge", &["wire", "sip", "sdp", "msrp", "rtp", "media", "config"]),
     // `msrp` for the framing of WebSockets, which lies between TLS and the relay.
-    ("dataplane", &["wire", "msrp", "edge", "media", "config", "telemetry"]),
+    ("dataplane", &["wire", "msrp", "rtp", "edge", "media", "config", "telemetry"]),
     ("control", &["wire", "config", "telemetry", "sip", "sdp", "msrp", "rtp"]),
     ("lab", &["wire", "sip", "sdp", "msrp", "rtp"]),
     ("loadgen", &["wire", "lab", "sip", "sdp", "msrp", "rtp"]),

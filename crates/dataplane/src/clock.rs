@@ -16,6 +16,12 @@ impl Clock {
         Self { start: time::Instant::now() }
     }
 
+    /// What `Instant::ZERO` is on the clock of the system.
+    #[must_use]
+    pub fn zero(self) -> time::Instant {
+        self.start.checked_sub(time::Duration::from_secs(1)).unwrap_or(self.start)
+    }
+
     /// This moment.
     #[must_use]
     pub fn now(self) -> Instant {

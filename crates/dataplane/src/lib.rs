@@ -13,6 +13,7 @@ mod clock;
 mod conn;
 mod counters;
 mod error;
+mod identity;
 mod io;
 mod machine;
 mod mailbox;

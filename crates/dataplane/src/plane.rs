@@ -4,6 +4,7 @@ use crate::bind::{DatagramSocket, Listener, Protocol, ShardSockets, bind_all};
 use crate::brain::Gatehouse;
 use crate::clock::Clock;
 use crate::error::StartError;
+use crate::identity::MediaIdentity;
 use crate::io::Io;
 use crate::machine::Machines;
 use crate::mailbox::{Letters, Mail, Mailbox, mailbox};
@@ -139,11 +140,12 @@ impl Dataplane {
         let (mailboxes, letters): (Vec<_>, Vec<_>) =
             (0..sockets.len()).map(|_| mailbox()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
         let (wish, wishes) = bounded(WISHES_MAX);
+        let clock = Clock::start();
         let node = Arc::new(NodeParts {
             machines,
             wish,
             mailboxes: Arc::new(mailboxes),
-            clock: Clock::start(),
+            clock,
             quota: Arc::new(Quota::default()),
             telemetry: Arc::clone(&telemetry),
             current: Arc::new(Mutex::new(Current {
@@ -154,6 +156,7 @@ impl Dataplane {
                 directory: Arc::default(),
             })),
             token_key,
+            identity: MediaIdentity::make(clock.zero()),
         });
         let mut plane = Self {
             shards: Vec::new(),
@@ -303,6 +306,7 @@ struct NodeParts<M> {
     telemetry: Arc<Telemetry>,
     current: Arc<Mutex<Current>>,
     token_key: [u8; 32],
+    identity: MediaIdentity,
 }
 
 /// How long a shard that keeps failing waits before the next attempt.
@@ -351,8 +355,16 @@ fn run_shard<M: Machines>(
     for point in msrp.iter_mut().filter(|point| point.transport == Transport::Tls) {
         point.fingerprint = fingerprints[point.realm as usize];
     }
-    let context =
-        ShardContext { shard, sip, msrp, rtp, token_key: node.token_key, seed: token_key::random()? };
+    let rtp_fingerprint = node.identity.fingerprint;
+    let context = ShardContext {
+        shard,
+        sip,
+        msrp,
+        rtp,
+        rtp_fingerprint,
+        token_key: node.token_key,
+        seed: token_key::random()?,
+    };
     let (edge, relay) = node.machines.build(&config, context);
     let mut io = Io::new(config, material, Arc::clone(&node.quota), datagrams, node.clock.now())?;
     io.set_blacklist(blacklist);
@@ -367,6 +379,7 @@ fn run_shard<M: Machines>(
         telemetry: Arc::clone(&node.telemetry),
         wish: node.wish.clone(),
         directory,
+        dtls: node.identity.dtls.clone(),
     };
     if draining && let Some(mailbox) = node.mailboxes.get(usize::from(shard.0)) {
         mailbox.post(Mail::Drain);

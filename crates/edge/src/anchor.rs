@@ -135,6 +135,9 @@ impl Offer {
         if offer.msrp_count() + offer.rtp_count() == 0 && sdp.media().any(|m| !m.is_disabled()) {
             return Err(Cause::NotAcceptableMedia);
         }
+        if offer.speaks_ice(to, desk) {
+            rtp::ice_lite(&sdp, &mut editor);
+        }
         hide(&sdp, point.is_some(), |index| offer.fate(index), &mut editor);
         fit_part_length(place, edits);
         Ok(offer)
@@ -170,6 +173,12 @@ impl Offer {
 
     fn fate(&self, index: usize) -> Option<Fate> {
         fate(self.lines.get(index)?.is_some(), self.rtp.get(index)?.is_some())
+    }
+
+    /// Whether any medium has ICE towards a side.
+    fn speaks_ice(&self, side: Realm, desk: &Desk<'_>) -> bool {
+        let mut media = self.rtp.iter().enumerate().filter(|(_, line)| line.is_some());
+        media.any(|(index, _)| desk.leg(index).is_some_and(|leg| leg.end(side).ice.is_some()))
     }
 
     /// Our address for RTP towards a side: that of the first medium.
@@ -231,6 +240,9 @@ impl Offer {
                 (None, None) => refuse(&media, point, session, &mut editor),
             }
             answer.lines.push(line);
+        }
+        if self.speaks_ice(self.by, desk) {
+            rtp::ice_lite(&sdp, &mut editor);
         }
         hide(&sdp, point.is_some(), |index| answer.fate(index), &mut editor);
         fit_part_length(place, edits);

@@ -163,6 +163,8 @@ pub struct ShardContext {
     pub msrp: Vec<MsrpPoint>,
     /// Each address RTP is relayed on.
     pub rtp: Vec<RtpPoint>,
+    /// Our certificate on media paths; without one there is no DTLS-SRTP.
+    pub rtp_fingerprint: Option<Fingerprint>,
     /// Seals the tokens in Path, Record-Route and Contact; the same for every shard of a node.
     pub token_key: [u8; 32],
     /// Seeds tags, branches and nonces of seals; different for every shard.

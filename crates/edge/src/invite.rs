@@ -337,7 +337,7 @@ impl Edge {
                     keying: both.map(|(_, settings)| settings.srtp_keying),
                     latching: both.map(|(realm, settings)| settings.latching(realm)),
                     suites: &self.derived.suites,
-                    fingerprint: None,
+                    fingerprint: self.fingerprint.as_deref(),
                     call_id: &call_id,
                 },
             },

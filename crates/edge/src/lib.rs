@@ -17,6 +17,8 @@ pub mod exchange;
 pub mod flow;
 mod from_access;
 mod from_core;
+#[doc(hidden)]
+pub mod fuzz;
 mod hang_up;
 pub mod headers;
 mod held;

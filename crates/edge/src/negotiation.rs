@@ -389,4 +389,7 @@ pub fn strip_body(message: Message<'_>, edits: &mut EditList) {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod rtp_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

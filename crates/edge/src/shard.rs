@@ -59,6 +59,8 @@ pub struct Edge {
     pub(crate) watches: Watches,
     pub(crate) media_ids: MediaIds,
     pub(crate) rtp_ports: RtpPorts,
+    /// Our certificate on media paths, as SDP has it.
+    pub(crate) fingerprint: Option<Box<str>>,
     pub(crate) hops: Hops,
     pub(crate) pings: PingBudget,
     pub(crate) deadlines: Deadlines,
@@ -137,6 +139,7 @@ impl Edge {
             watches: Watches::new(config.registrar.bindings_max, watch_seed),
             media_ids: MediaIds::new(media_sessions_max(&config), first_generation),
             rtp_ports,
+            fingerprint: context.rtp_fingerprint.map(|f| f.to_string().into()),
             hops: Hops::new(&config, [secret, 0, 1, 2]),
             pings: PingBudget::default(),
             deadlines: Deadlines::default(),

@@ -68,6 +68,7 @@ impl Bench {
             ],
             msrp: Vec::new(),
             rtp: Vec::new(),
+            rtp_fingerprint: None,
             token_key: [7; 32],
             seed: [9; 32],
         };

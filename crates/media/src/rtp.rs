@@ -11,16 +11,20 @@
 //!   that signalled, and moves only with proof: a packet authenticated by SRTP, a STUN check that knows
 //!   the password, or packets that go on exactly where the stream stopped. So a stranger who sprays
 //!   packets at our ports neither hears (RTP bleed) nor speaks (injection).
-//! - Each side is plain or SDES-SRTP, with RTCP on the same port or on its own, independent of the other.
+//! - Each side is plain, or SRTP with keys from SDP or from DTLS, with RTCP on the same port or on its own, independent of the other.
 //! - The session neither opens sockets nor knows ports: the shell tells on which side and component a
 //!   datagram came, and gets told where it goes. A relayed packet allocates nothing.
 
 pub mod api;
+pub mod dtls;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod handshake_fuzz;
 mod latch;
 pub mod ports;
 mod session;
+mod shake;
 pub mod table;
 
 #[cfg(test)]
@@ -28,8 +32,9 @@ mod tests;
 
 pub use api::{
     Component, Datagram, Drop, DtlsRole, Ice, Latching, Limits, Notice, Outbox, Protection, RtcpPort,
-    RtpSession, RtpSide, SideTotals, Verdict,
+    RtpSession, RtpSide, Sending, SideTotals, Verdict,
 };
+pub use dtls::Dtls;
 pub use ports::PortPool;
 pub use session::Session;
 pub use table::{RtpNotice, RtpRelay};

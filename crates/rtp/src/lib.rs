@@ -2,6 +2,7 @@
 //! (RFC 3550 §5.1) and RTCP (§6.4). Views only; nothing is copied.
 
 mod base64;
+pub mod certificate;
 pub mod fuzz;
 pub mod quality;
 pub mod rtcp;

@@ -279,6 +279,7 @@ fn attach_edge(network: &mut Network, seed: u64, weather: Weather, config: Confi
             })
             .collect(),
         rtp: Vec::new(),
+        rtp_fingerprint: None,
         token_key: [9; 32],
         seed: core::array::from_fn(|i| (seed >> (i % 8 * 8)) as u8),
     };

@@ -49,6 +49,23 @@ impl Rtp {
         }
     }
 
+    /// Sends what sessions have to say of themselves: handshakes.
+    pub(super) fn send_handshakes(&mut self) {
+        for (id, sending) in self.relay.take_sendings() {
+            let sockets = self.held(id).map(|held| held.sockets);
+            let at = sockets.map(|sockets| sockets[sending.to as usize][sending.component as usize]);
+            let Some(socket) = at.and_then(|at| self.sockets.get(at)) else {
+                self.counters.unsendable += 1;
+                continue;
+            };
+            let sent = match socket.connected == Some(sending.peer) {
+                true => rustix::net::send(&socket.fd, &sending.bytes, SendFlags::DONTWAIT),
+                false => rustix::net::sendto(&socket.fd, &sending.bytes, SendFlags::DONTWAIT, &sending.peer),
+            };
+            self.counters.unsendable += u64::from(sent.is_err());
+        }
+    }
+
     fn send(&mut self, outgoing: &Outgoing, buffer: &[u8]) {
         let bytes = match outgoing.len {
             Some(len) => buffer.get(..len).unwrap_or_default(),

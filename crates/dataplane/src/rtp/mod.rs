@@ -29,7 +29,7 @@ use config::Config;
 use core::net::SocketAddr;
 use core::time::Duration;
 use media::command::RtpAbout;
-use media::rtp::{Datagram, Limits, RtpNotice, RtpRelay, Verdict};
+use media::rtp::{Datagram, Dtls, Limits, RtpNotice, RtpRelay, Verdict};
 use rustix::fd::OwnedFd;
 use std::io;
 use std::sync::Arc;
@@ -110,9 +110,10 @@ impl Rtp {
     ///
     /// # Errors
     /// If `media.io` demands io_uring and the system forbids it.
-    pub(crate) fn new(config: Arc<Config>, epoll: &OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(config: Arc<Config>, epoll: &OwnedFd, dtls: Option<Arc<Dtls>>) -> io::Result<Self> {
         let engine = Engine::start(config.media.io, epoll)?;
-        let relay = RtpRelay::new(limits(&config), ids_max(&config));
+        let mut relay = RtpRelay::new(limits(&config), ids_max(&config));
+        relay.set_dtls(dtls);
         Ok(Self {
             relay,
             sockets: Sockets::default(),
@@ -149,6 +150,7 @@ impl Rtp {
 
     pub(crate) fn handle_deadline(&mut self, now: Instant) {
         self.relay.handle_deadline(now, &mut self.notices);
+        self.send_handshakes();
         self.end_taps(now);
     }
 
@@ -211,6 +213,10 @@ impl Rtp {
                 Outgoing { socket, peer, len: Some(len) }
             }
             Verdict::Reply => Outgoing { socket: at, peer: source, len: None },
+            Verdict::Taken => {
+                self.send_handshakes();
+                return None;
+            }
             Verdict::Drop(_) => return None,
         };
         if is_tapped {

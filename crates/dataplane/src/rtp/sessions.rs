@@ -118,7 +118,20 @@ impl Rtp {
                 }
                 let (local, is_tapped) = (held.local[realm as usize], held.tap.is_some());
                 let local = at_component(local, component)?;
-                let fd = socket::open(local, self.config.realm.of(realm).media_dscp)?;
+                let dscp = self.config.realm.of(realm).media_dscp;
+                let far_end = match component {
+                    Component::Rtp => session.side(realm).remote,
+                    Component::Rtcp => session.side(realm).remote_rtcp,
+                };
+                let (fd, connected) = match socket::open(local, dscp) {
+                    Ok(fd) => (fd, None),
+                    Err(error) => {
+                        let fork = self.sockets.bound_to(local).zip(far_end);
+                        let (other, peer) =
+                            fork.filter(|_| error.kind() == io::ErrorKind::AddrInUse).ok_or(error)?;
+                        (socket::open_beside(&other.fd, local, peer, dscp)?, Some(peer))
+                    }
+                };
                 let at = self.sockets.insert(MediaSocket {
                     fd,
                     local,
@@ -126,11 +139,12 @@ impl Rtp {
                     realm,
                     component,
                     far: [NONE; 2],
-                    connected: None,
+                    connected,
                     is_settled: false,
                     vetted: None,
                     is_tapped,
                     serial: 0,
+                    is_shared: connected.is_some(),
                 });
                 if let Some(held) = self.held_mut(id) {
                     held.sockets[realm as usize][component as usize] = at;
@@ -160,7 +174,11 @@ impl Rtp {
                 let source = self.relay.session(id).and_then(|session| session.source(realm, component));
                 let at = sockets[realm as usize][component as usize];
                 let Some(socket) = self.sockets.get_mut(at) else { continue };
-                if socket.connected.is_some() && (socket.connected != source || !is_strict[realm as usize]) {
+                let moves = !socket.is_shared;
+                if moves
+                    && socket.connected.is_some()
+                    && (socket.connected != source || !is_strict[realm as usize])
+                {
                     socket.disconnect();
                 }
             }
@@ -170,7 +188,7 @@ impl Rtp {
     fn on_latched(&mut self, id: MediaId, realm: Realm, component: Component, source: SocketAddr) {
         let Some(held) = self.held(id).filter(|held| held.is_strict[realm as usize]) else { return };
         let at = held.sockets[realm as usize][component as usize];
-        if let Some(socket) = self.sockets.get_mut(at) {
+        if let Some(socket) = self.sockets.get_mut(at).filter(|socket| !socket.is_shared) {
             socket.connect(source);
         }
     }

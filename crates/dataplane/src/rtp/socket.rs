@@ -27,6 +27,8 @@ pub(crate) struct MediaSocket {
     pub(crate) is_tapped: bool,
     /// Tells it from others that had its place; given by `insert`.
     pub(crate) serial: u32,
+    /// Its port has other sockets too, so it stays connected to the end that it is for.
+    pub(crate) is_shared: bool,
 }
 
 /// No socket.
@@ -86,6 +88,11 @@ impl Sockets {
         self.places.get_mut(at as usize)?.as_mut()
     }
 
+    /// The first socket that is bound to this.
+    pub(crate) fn bound_to(&self, local: SocketAddr) -> Option<&MediaSocket> {
+        self.places.iter().flatten().find(|socket| socket.local == local)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
@@ -96,6 +103,28 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Binds a media port. `dscp` is 0..=63.
 pub(crate) fn open(local: SocketAddr, dscp: u8) -> io::Result<OwnedFd> {
+    open_as(local, dscp, false)
+}
+
+/// Binds a port once more that a socket of ours has: forks of one call were all told the same (RFC 3261
+/// §13.2.2.4). The kernel gives a packet to the socket that is connected to its source before any other.
+pub(crate) fn open_beside(
+    other: &OwnedFd,
+    local: SocketAddr,
+    peer: SocketAddr,
+    dscp: u8,
+) -> io::Result<OwnedFd> {
+    // Both must agree, and only while the second one is bound: nobody else gets in.
+    sockopt::set_socket_reuseaddr(other, true)?;
+    let opened = open_as(local, dscp, true);
+    sockopt::set_socket_reuseaddr(other, false)?;
+    let fd = opened?;
+    sockopt::set_socket_reuseaddr(&fd, false)?;
+    rustix::net::connect(&fd, &peer)?;
+    Ok(fd)
+}
+
+fn open_as(local: SocketAddr, dscp: u8, is_shared: bool) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM.nonblocking().cloexec(), None)?;
     if local.is_ipv6() {
         // IPv4 has sockets of its own; mapped addresses would give one source two names.
@@ -103,6 +132,7 @@ pub(crate) fn open(local: SocketAddr, dscp: u8) -> io::Result<OwnedFd> {
     }
     // Best effort: the kernel caps it at net.core.rmem_max.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+    socket.set_reuse_address(is_shared)?;
     socket.bind(&local.into())?;
     let fd = OwnedFd::from(socket);
     // RFC 2474: the upper six bits. Quality of service is no reason to have no call.
@@ -125,6 +155,22 @@ mod tests {
         let v6 = open("[::1]:0".parse().unwrap(), 34).unwrap();
         assert_eq!(sockopt::ipv6_tclass(&v6).unwrap(), 0x88);
         assert!(sockopt::ipv6_v6only(&v6).unwrap());
+    }
+
+    #[test]
+    fn a_port_that_forks_share_tells_them_apart_by_their_source() {
+        let first = open("127.0.0.1:0".parse().unwrap(), 0).unwrap();
+        let local: SocketAddr = rustix::net::getsockname(&first).unwrap().try_into().unwrap();
+        let fork = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let second = open_beside(&first, local, fork.local_addr().unwrap(), 0).unwrap();
+        assert!(open(local, 0).is_err(), "nobody else gets in");
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for (from, to) in [(&fork, &second), (&other, &first), (&fork, &second)] {
+            from.send_to(b"x", local).unwrap();
+            let mut buffer = [0; 8];
+            let flags = rustix::net::RecvFlags::DONTWAIT;
+            assert!(rustix::net::recv(to, &mut buffer[..], flags).is_ok(), "loopback delivers at once");
+        }
     }
 
     #[test]

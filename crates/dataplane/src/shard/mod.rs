@@ -29,6 +29,7 @@ use crossbeam_channel::Sender;
 use edge::api::{Event, Outbox};
 use media::command::{MediaCommand, MediaNotice};
 use media::relay;
+use media::rtp::Dtls;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -73,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) wish: Sender<HostQuery>,
     /// What names lead to as it starts.
     pub(crate) directory: Arc<Directory>,
+    /// Our end of handshakes on media paths.
+    pub(crate) dtls: Option<Arc<Dtls>>,
 }
 
 pub(crate) struct Shard<S, R> {
@@ -119,7 +122,7 @@ const DATAGRAMS: u64 = 1 << 16;
 
 impl<S: Signalling, R: Relaying> Shard<S, R> {
     pub(crate) fn new(parts: Parts, edge: S, relay: R) -> io::Result<Self> {
-        let Parts { io, listeners, letters, mailboxes, clock, bank, shard, telemetry, wish, directory } =
+        let Parts { io, listeners, letters, mailboxes, clock, bank, shard, telemetry, wish, directory, dtls } =
             parts;
         let add = |socket: &OwnedFd, word: u64| {
             epoll::add(&io.epoll, socket, EventData::new_u64(word), EventFlags::IN)
@@ -134,7 +137,7 @@ impl<S: Signalling, R: Relaying> Shard<S, R> {
             add(socket, DATAGRAMS + i as u64)?;
         }
         let records = Records::new(io.config.log.repeats_per_second_max);
-        let rtp = Rtp::new(Arc::clone(&io.config), &io.epoll)?;
+        let rtp = Rtp::new(Arc::clone(&io.config), &io.epoll, dtls)?;
         Ok(Self {
             listeners,
             letters,

@@ -32,7 +32,7 @@ use sdp::{Direction, Editor, Media, Profile};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use wire::{Cause, MediaId, Realm};
-pub(super) use write::{Fate, connections, foreign_names, hide, holds_address, session_level};
+pub(super) use write::{Fate, connections, foreign_names, hide, holds_address, ice_lite, session_level};
 
 /// What is configured about RTP, and what is the same for every medium of a call.
 #[derive(Clone, Copy, Debug)]
@@ -105,12 +105,14 @@ pub(super) fn offered(
     let shape = leg.end(to).shape_for(&terms.rtp, to);
     let Some(shape) = shape else { return Ok(None) };
     let id = leg.id;
-    let offers_mux = said.is_muxed || leg.end(to).is_muxed;
+    // RFC 5764 §4.1.1: each port would need a handshake of its own.
+    let offers_mux = said.is_muxed || leg.end(to).is_muxed || shape.is_dtls();
     desk.prepare(index, to, &shape, &terms.rtp);
     desk.meet_ice(index, by, said.ice.as_deref());
     let end = desk.leg(index).map(|leg| leg.end(to).clone()).unwrap_or_default();
     let encoding = media.encoding();
-    let name = String::from_utf8_lossy(encoding.name.get(..ENCODING_BYTES_MAX).unwrap_or_default());
+    let name = encoding.name.get(..ENCODING_BYTES_MAX).unwrap_or(encoding.name);
+    let name = String::from_utf8_lossy(name);
     Ok(Some(Box::new(Offered {
         leg: id,
         said,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::api::MsrpPoint;
 use core::time::Duration;
-use media::command::Opening;
+use media::command::{Opening, RtpOrder};
 use wire::Transport;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/");
@@ -12,18 +12,18 @@ fn vector(name: &str) -> String {
 }
 
 /// One end-to-end negotiation: what each side sent, what the relay was ordered.
-struct Stage {
+pub(super) struct Stage {
     points: Vec<MsrpPoint>,
     ue_transport: Transport,
-    ids: MediaIds,
-    ports: RtpPorts,
+    pub(super) ids: MediaIds,
+    pub(super) ports: RtpPorts,
     random: Random,
-    srtp: [config::Srtp; 2],
-    commands: Vec<MediaCommand>,
+    pub(super) srtp: [config::Srtp; 2],
+    pub(super) commands: Vec<MediaCommand>,
 }
 
 impl Stage {
-    fn new(access: &str, core: &str) -> Self {
+    pub(super) fn new(access: &str, core: &str) -> Self {
         let point = |realm, advertised: &str| MsrpPoint {
             realm,
             transport: Transport::Tcp,
@@ -52,7 +52,12 @@ impl Stage {
     }
 
     /// Takes `text` through `negotiation`; gives back the message that goes on.
-    fn pass(&mut self, negotiation: &mut Negotiation, from: Realm, text: &str) -> Result<String, Cause> {
+    pub(super) fn pass(
+        &mut self,
+        negotiation: &mut Negotiation,
+        from: Realm,
+        text: &str,
+    ) -> Result<String, Cause> {
         let mut index = sip::Index::default();
         let message = sip::parse(text.as_bytes(), &sip::Limits::default(), &mut index).unwrap();
         let mut edits = EditList::new();
@@ -87,6 +92,20 @@ impl Stage {
         Ok(String::from_utf8(out).unwrap())
     }
 
+    /// The RTP sessions ordered since the last look, and how many were released.
+    pub(super) fn rtp_ordered(&mut self) -> (Vec<RtpOrder>, usize) {
+        let mut orders = Vec::new();
+        let mut released = 0;
+        for command in self.commands.drain(..) {
+            match command {
+                MediaCommand::Rtp(order) => orders.push(*order),
+                MediaCommand::Msrp(_) => unreachable!("no chat is offered here"),
+                MediaCommand::Release { .. } => released += 1,
+            }
+        }
+        (orders, released)
+    }
+
     /// The sessions ordered since the last look, with what is released.
     fn ordered(&mut self) -> (Vec<MsrpSession>, usize) {
         let mut sessions = Vec::new();
@@ -102,7 +121,7 @@ impl Stage {
     }
 }
 
-fn body(message: &str) -> &str {
+pub(super) fn body(message: &str) -> &str {
     message.split_once("\r\n\r\n").unwrap().1
 }
 

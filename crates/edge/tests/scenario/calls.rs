@@ -390,11 +390,12 @@ fn an_invite_without_offer_is_anchored_by_200_and_ack() {
 }
 
 #[test]
-fn calls_without_msrp_are_refused_and_answers_that_cannot_be_anchored_lose_their_body() {
+fn calls_of_other_media_are_refused_and_answers_that_cannot_be_anchored_lose_their_body() {
     let mut world = World::new();
     registered_udp(&mut world, "+8675520000001", "164.132.176.2:5061");
     let invite =
         vector_text("voip-01-invite.sip").replace("chinamobile.com", "bj.ims.mnc000.mcc460.3gppnetwork.org");
+    let invite = invite.replace("m=audio 26608 RTP/AVP", "m=audio 26608 TCP/AVP");
     world.datagram("164.132.176.2:5061", invite.as_bytes());
     assert!(world.one().text().starts_with("SIP/2.0 488 "));
     assert_eq!(world.edge.counters().rejects(Realm::Access, Cause::NotAcceptableMedia), 1);

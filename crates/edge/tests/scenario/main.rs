@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod anything;
+mod audio;
 mod blacklist;
 mod call_ends;
 mod calls;

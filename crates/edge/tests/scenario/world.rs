@@ -3,10 +3,15 @@
 use config::{Config, NextHop};
 use core::net::SocketAddr;
 use core::time::Duration;
-use edge::api::{MsrpPoint, SipPoint};
+use edge::api::{MsrpPoint, RtpPoint, SipPoint};
 use edge::{Action, Edge, Event, Outbox, Record, ShardContext};
+use media::command::{MediaCommand, MediaNotice};
+use media::rtp::RtpNotice;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use wire::{CloseReason, Hop, Instant, NetAction, NetEvent, Realm, ShardId, SocketId, StreamId, Transport};
+use wire::{
+    CloseReason, Hop, Instant, MediaId, NetAction, NetEvent, Realm, ShardId, SocketId, StreamId, Transport,
+};
 
 pub const ACCESS_UDP: SocketId = SocketId(0);
 pub const CORE_UDP: SocketId = SocketId(1);
@@ -22,6 +27,8 @@ pub struct World {
     pub now: Instant,
     pub records: Vec<Record>,
     pub actions: Vec<Action>,
+    /// RTP sessions that the relay has.
+    rtp: BTreeSet<MediaId>,
     sent: Vec<Sent>,
     streams: u32,
     /// Every byte that went to the access side.
@@ -62,6 +69,12 @@ pub fn header(message: &str, name: &str) -> Option<String> {
         let (n, v) = line.split_once(':')?;
         n.eq_ignore_ascii_case(name).then(|| v.trim().to_owned())
     })
+}
+
+/// Room for eight RTP sessions.
+fn rtp_point(realm: Realm, address: &str, first: u16) -> RtpPoint {
+    let address = address.parse().unwrap();
+    RtpPoint { realm, bound: address, advertised: address, ports: first..=first + 15 }
 }
 
 pub fn config() -> Config {
@@ -145,7 +158,11 @@ impl World {
                     fingerprint: None,
                 },
             ],
-            rtp: Vec::new(),
+            rtp: vec![
+                rtp_point(Realm::Access, "182.3.1.7", 16_000),
+                rtp_point(Realm::Core, "182.2.1.4", 26_000),
+            ],
+            rtp_fingerprint: None,
             token_key: [7; 32],
             seed: [seed; 32],
         };
@@ -154,6 +171,7 @@ impl World {
             now: Instant::from_micros(1_000_000),
             records: Vec::new(),
             actions: Vec::new(),
+            rtp: BTreeSet::new(),
             sent: Vec::new(),
             streams: 0,
             seen_by_access: Vec::new(),
@@ -167,6 +185,7 @@ impl World {
     }
 
     fn drain(&mut self, out: Outbox) {
+        let mut ended = Vec::new();
         for action in out.actions {
             match action {
                 Action::Net(NetAction::Send { hop, bytes }) => {
@@ -183,8 +202,24 @@ impl World {
                     self.sent
                         .push(Sent { hop: Hop::Datagram { socket: SocketId(99), peer: addr(CORE) }, bytes });
                 }
+                // The relay closes the sockets at once, and says so.
+                Action::Media(MediaCommand::Release { id, cause }) => {
+                    self.actions.push(action);
+                    if self.rtp.remove(&id) {
+                        let (access, core) = (Box::default(), Box::default());
+                        let duration = Duration::ZERO;
+                        ended.push(RtpNotice::Ended { id, cause, duration, access, core });
+                    }
+                }
+                Action::Media(MediaCommand::Rtp(order)) => {
+                    self.rtp.insert(order.id);
+                    self.actions.push(Action::Media(MediaCommand::Rtp(order)));
+                }
                 other => self.actions.push(other),
             }
+        }
+        for notice in ended {
+            self.event(Event::Media(MediaNotice::Rtp(notice)));
         }
     }
 

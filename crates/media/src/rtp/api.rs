@@ -189,6 +189,8 @@ pub enum Verdict {
     },
     /// Send `Outbox::reply` back to its source, from the socket it came to.
     Reply,
+    /// It was for us: a part of a handshake. `Outbox::sendings` may hold answers.
+    Taken,
     /// Forget it.
     Drop(Drop),
 }
@@ -288,6 +290,21 @@ pub struct Outbox {
     pub plain: Vec<u8>,
     /// In order.
     pub notices: Vec<Notice>,
+    /// What is to be sent besides: handshakes.
+    pub sendings: Vec<Sending>,
+}
+
+/// A datagram of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// To this side,
+    pub to: Realm,
+    /// from this socket,
+    pub component: Component,
+    /// to this address.
+    pub peer: SocketAddr,
+    /// The datagram.
+    pub bytes: Vec<u8>,
 }
 
 impl Outbox {
@@ -296,6 +313,7 @@ impl Outbox {
         self.reply.clear();
         self.plain.clear();
         self.notices.clear();
+        self.sendings.clear();
     }
 }
 

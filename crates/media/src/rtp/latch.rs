@@ -173,7 +173,7 @@ impl Latch {
 }
 
 /// Whether a side's first packet may come from here.
-fn may_be_first(source: SocketAddr, signalled: Option<SocketAddr>, side: &RtpSide) -> bool {
+pub(super) fn may_be_first(source: SocketAddr, signalled: Option<SocketAddr>, side: &RtpSide) -> bool {
     match side.latching {
         Latching::Strict => signalled == Some(source),
         Latching::Signaller { host } => {

@@ -2,14 +2,17 @@
 
 use super::api::{
     Component, Datagram, Drop, Latching, Limits, Notice, Outbox, Protection, RtcpPort, RtpSession, RtpSide,
-    SideTotals, Verdict,
+    Sending, SideTotals, Verdict,
 };
+use super::dtls::{Dtls, Keys as DtlsKeys};
 use super::latch::{self, Latch, Standing};
+use super::shake::Shake;
 use ::rtp::quality::{Reception, RoundTrip};
 use ::rtp::rtcp::{self, Compound, Packet};
 use ::rtp::srtp::{Error, Receiver, Sender};
 use ::rtp::{Kind, Rtp, classify, stun};
 use core::net::SocketAddr;
+use std::sync::Arc;
 use wire::{Instant, Realm};
 
 /// A relayed media line: see the module.
@@ -21,6 +24,8 @@ pub struct Session {
     opened_at: Instant,
     /// The next look at who is silent.
     check_at: Instant,
+    /// Our end of handshakes, where DTLS is spoken.
+    dtls: Option<Arc<Dtls>>,
     /// The silent side was reported.
     is_one_way: bool,
     is_inactive: bool,
@@ -32,6 +37,8 @@ pub struct Session {
 #[derive(Debug)]
 struct Side {
     keys: Keys,
+    /// The handshake of a side whose keys come from DTLS.
+    shake: Option<Box<Shake>>,
     latches: [Latch; 2],
     known_rate: Rate,
     stranger_rate: Rate,
@@ -74,7 +81,8 @@ impl Session {
         let sides = [Realm::Access, Realm::Core].map(|realm| Side::new(signalled.side(realm), now));
         let check_at = now + limits.one_way_after;
         let (is_one_way, is_inactive, is_tapped) = (false, false, false);
-        Self { limits, signalled, sides, opened_at: now, check_at, is_one_way, is_inactive, is_tapped }
+        let dtls = None;
+        Self { limits, signalled, sides, opened_at: now, check_at, dtls, is_one_way, is_inactive, is_tapped }
     }
 
     /// Takes what new signalling says: an answer, a re-INVITE, an UPDATE.
@@ -86,7 +94,7 @@ impl Session {
         for realm in [Realm::Access, Realm::Core] {
             let (before, after) = (self.signalled.side(realm), signalled.side(realm));
             let side = &mut self.sides[realm as usize];
-            side.keys.update(&before.protection, &after.protection);
+            side.update_keys(before, after, now);
             for component in [Component::Rtp, Component::Rtcp] {
                 let latch = &mut side.latches[component as usize];
                 if is_moved(before, after, component) { latch.reset() } else { latch.reopen(now) }
@@ -113,6 +121,13 @@ impl Session {
         }
     }
 
+    /// With it, a side may have its keys from DTLS.
+    #[must_use]
+    pub fn with_dtls(mut self, dtls: Option<Arc<Dtls>>) -> Self {
+        self.dtls = dtls;
+        self
+    }
+
     /// From here on `Outbox::plain` holds, or no longer holds, what is accepted.
     pub const fn set_tapped(&mut self, is_tapped: bool) {
         self.is_tapped = is_tapped;
@@ -126,12 +141,14 @@ impl Session {
 
     /// When to call `handle_deadline`.
     #[must_use]
-    pub const fn next_deadline(&self) -> Instant {
-        self.check_at
+    pub fn next_deadline(&self) -> Instant {
+        let shakes = self.sides.iter().filter_map(|side| side.shake.as_ref()?.next_deadline());
+        shakes.fold(self.check_at, Instant::min)
     }
 
     /// Looks who is silent; each finding is reported once, until packets or signalling come again.
     pub fn handle_deadline(&mut self, now: Instant, out: &mut Outbox) {
+        self.go_on_shaking(now, out);
         if now < self.check_at {
             return;
         }
@@ -179,6 +196,7 @@ impl Session {
         let signalled = self.signalled.side(d.from);
         let sort = match (classify(bytes), d.component, signalled.rtcp) {
             (Kind::Stun, ..) => return self.check_connectivity(d, now, out),
+            (Kind::Dtls, Component::Rtp, _) => return self.shake_hands(d, now, out),
             // Without multiplexing the port tells: payload types 64..=95 with the marker look like RTCP.
             (Kind::Rtp, Component::Rtp, _) | (Kind::Rtcp, Component::Rtp, RtcpPort::Own) => Sort::Media,
             (Kind::Rtcp, Component::Rtcp, _) | (Kind::Rtcp, Component::Rtp, RtcpPort::Muxed) => Sort::Control,
@@ -356,6 +374,67 @@ impl Session {
         }
     }
 
+    /// A part of a handshake (RFC 5764 §5.1.2): from somebody who may be the peer, and not too much of it.
+    fn shake_hands(&mut self, d: &Datagram<'_>, now: Instant, out: &mut Outbox) -> Result<Verdict, Drop> {
+        let signalled = self.signalled.side(d.from);
+        let Protection::Dtls { role, fingerprints } = &signalled.protection else {
+            return Err(Drop::NotMedia);
+        };
+        let dtls = self.dtls.as_ref().ok_or(Drop::NotMedia)?;
+        if fingerprints.is_empty() {
+            // Before the answer nobody knows whose certificate it must be; the peer asks again.
+            return Err(Drop::NoKey);
+        }
+        let side = &mut self.sides[d.from as usize];
+        let is_known = side.latches[d.component as usize].known() == Some(d.source);
+        let may = latch::may_be_first(d.source, address(signalled, d.component), signalled);
+        if !is_known && (signalled.ice.is_some() || !may) {
+            return Err(Drop::ForeignSource);
+        }
+        let rate = self.limits.strangers_per_second_max;
+        if !side.stranger_rate.take(rate, rate, now) {
+            return Err(Drop::Flood);
+        }
+        let bytes = d.buffer.get(..d.len).ok_or(Drop::Malformed)?;
+        let shake = side.shake.as_mut().ok_or(Drop::NotMedia)?;
+        let keys = shake.handle(dtls, *role, bytes, d.source, fingerprints, now);
+        for (peer, bytes) in shake.take_datagrams() {
+            out.sendings.push(Sending { to: d.from, component: d.component, peer, bytes });
+        }
+        if let Some(keys) = keys? {
+            side.take_keys(&keys);
+            // It was authenticated by its certificate.
+            if side.latches[d.component as usize].take(d.source) {
+                let (realm, component, source) = (d.from, d.component, d.source);
+                out.notices.push(Notice::Latched { realm, component, source });
+            }
+        }
+        side.heard_at = now;
+        Ok(Verdict::Taken)
+    }
+
+    /// Begins handshakes that are ours to begin, and sends again what may be lost.
+    fn go_on_shaking(&mut self, now: Instant, out: &mut Outbox) {
+        for to in [Realm::Access, Realm::Core] {
+            let signalled = self.signalled.side(to);
+            let (Protection::Dtls { fingerprints, .. }, Some(dtls)) = (&signalled.protection, &self.dtls)
+            else {
+                continue;
+            };
+            let component = Component::Rtp;
+            let target = self.target(to, Sort::Media).map(|(_, peer)| peer);
+            let side = &mut self.sides[to as usize];
+            let Some(shake) = &mut side.shake else { continue };
+            let keys = shake.handle_deadline(dtls, target, fingerprints, now);
+            for (peer, bytes) in shake.take_datagrams() {
+                out.sendings.push(Sending { to, component, peer, bytes });
+            }
+            if let Ok(Some(keys)) = keys {
+                side.take_keys(&keys);
+            }
+        }
+    }
+
     /// Where packets of this sort go on a side.
     fn target(&self, to: Realm, sort: Sort) -> Option<(Component, SocketAddr)> {
         let signalled = self.signalled.side(to);
@@ -373,8 +452,13 @@ impl Side {
     fn new(signalled: &RtpSide, now: Instant) -> Self {
         let mut keys = Keys::default();
         keys.update(&Protection::Plain, &signalled.protection);
+        let shake = match signalled.protection {
+            Protection::Dtls { role, .. } => Some(Box::new(Shake::new(role, now))),
+            _ => None,
+        };
         Self {
             keys,
+            shake,
             latches: [Latch::default(), Latch::default()],
             known_rate: Rate::default(),
             stranger_rate: Rate::default(),
@@ -383,6 +467,24 @@ impl Side {
             reception: Reception::new(signalled.clock_rate),
             round_trip: RoundTrip::default(),
         }
+    }
+
+    /// Keys that did not change keep their counters; a handshake with somebody else begins anew.
+    fn update_keys(&mut self, before: &RtpSide, after: &RtpSide, now: Instant) {
+        self.keys.update(&before.protection, &after.protection);
+        match after.protection {
+            Protection::Dtls { role, .. } if before.protection != after.protection => {
+                self.keys = Keys::default();
+                self.shake = Some(Box::new(Shake::new(role, now)));
+            }
+            Protection::Dtls { .. } => {}
+            _ => self.shake = None,
+        }
+    }
+
+    fn take_keys(&mut self, keys: &DtlsKeys) {
+        self.keys.sender = Some(Sender::new(&keys.send));
+        self.keys.receiver = Some(Receiver::new(&keys.receive));
     }
 
     fn count(&mut self, sort: Sort, len: usize, now: Instant) {

@@ -3,10 +3,12 @@
 //! The shell knows for each of its media sockets the session, the side and the component; it asks here
 //! what to do with a datagram, and when to look again.
 
-use super::api::{Datagram, Drop, Limits, Notice, Outbox, RtpSession, SideTotals, Verdict};
+use super::api::{Datagram, Drop, Limits, Notice, Outbox, RtpSession, Sending, SideTotals, Verdict};
+use super::dtls::Dtls;
 use super::session::Session;
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use wire::{Cause, Instant, MediaId, Realm};
 
 /// What is reported of a session.
@@ -67,6 +69,8 @@ pub struct RtpRelay {
     counters: Counters,
     /// Reused between datagrams.
     out: Outbox,
+    dtls: Option<Arc<Dtls>>,
+    sendings: Vec<(MediaId, Sending)>,
 }
 
 impl RtpRelay {
@@ -80,6 +84,8 @@ impl RtpRelay {
             alarms: BTreeSet::new(),
             counters: Counters::default(),
             out: Outbox::default(),
+            dtls: None,
+            sendings: Vec::new(),
         }
     }
 
@@ -112,7 +118,8 @@ impl RtpRelay {
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
         }
-        let session = Box::new(Session::new(signalled, self.limits.clone(), now));
+        let session =
+            Box::new(Session::new(signalled, self.limits.clone(), now).with_dtls(self.dtls.clone()));
         self.alarms.insert((session.next_deadline(), id));
         self.slots[slot] = Some((id, session));
         self.counters.sessions += 1;
@@ -149,6 +156,9 @@ impl RtpRelay {
             return Verdict::Drop(Drop::NotMedia);
         };
         let (from, len) = (datagram.from as usize, datagram.len as u64);
+        // A handshake has times of its own; no other packet moves an alarm.
+        let is_handshake = matches!(datagram.buffer.first(), Some(20..=63));
+        let before = is_handshake.then(|| session.next_deadline());
         self.out.plain.clear();
         core::mem::swap(&mut self.out.reply, reply);
         let verdict = session.handle(datagram, now, &mut self.out);
@@ -159,8 +169,14 @@ impl RtpRelay {
                 self.counters.octets[from] += len;
             }
             Verdict::Reply => self.counters.replies += 1,
+            Verdict::Taken => {}
             Verdict::Drop(drop) => self.counters.drops[drop as usize] += 1,
         }
+        if let Some(before) = before {
+            self.alarms.remove(&(before, id));
+            self.alarms.insert((session.next_deadline(), id));
+        }
+        self.sendings.extend(self.out.sendings.drain(..).map(|sending| (id, sending)));
         out.extend(self.out.notices.drain(..).map(|notice| RtpNotice::Session { id, notice }));
         verdict
     }
@@ -184,6 +200,16 @@ impl RtpRelay {
         }
     }
 
+    /// Our end of handshakes, for the sessions that are opened from here on.
+    pub fn set_dtls(&mut self, dtls: Option<Arc<Dtls>>) {
+        self.dtls = dtls;
+    }
+
+    /// What sessions want to send of themselves, after `handle` or `handle_deadline`: the parts of handshakes.
+    pub fn take_sendings(&mut self) -> Vec<(MediaId, Sending)> {
+        core::mem::take(&mut self.sendings)
+    }
+
     /// Caps and times of the sessions that are opened from here on, and how many there may be.
     pub fn set_limits(&mut self, limits: Limits, sessions_max: usize) {
         self.limits = limits;
@@ -203,6 +229,7 @@ impl RtpRelay {
             let Some(session) = find(&mut self.slots, id) else { continue };
             session.handle_deadline(now, &mut self.out);
             self.alarms.insert((session.next_deadline(), id));
+            self.sendings.extend(self.out.sendings.drain(..).map(|sending| (id, sending)));
             for notice in self.out.notices.drain(..) {
                 self.counters.one_way += u64::from(matches!(notice, Notice::OneWay { .. }));
                 self.counters.inactive += u64::from(notice == Notice::Inactive);

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Calls, attacks, moves, silence.
 
+mod dtls;
 mod table;
 
 use super::*;

@@ -80,6 +80,10 @@ impl Shape {
         can.then_some(Self::Keyed { keying, demand })
     }
 
+    pub(super) const fn is_dtls(self) -> bool {
+        matches!(self, Self::Keyed { keying: Keying::Dtls, .. })
+    }
+
     pub(super) const fn security(self) -> Security {
         match self {
             Self::Keyed { keying: Keying::Sdes, demand: Demand::Strict } => Security::Sdes,
@@ -188,13 +192,16 @@ pub(super) fn protection(theirs: &Theirs, ours: &End) -> Protection {
 
 /// How packets of a side are protected that was offered `shape` and has not answered.
 pub(super) fn protection_before_answer(shape: &Shape, ours: &End, terms: &RtpTerms<'_>) -> Protection {
-    let own = match shape {
-        Shape::Keyed { keying: Keying::Sdes, .. } => terms.suites.first().and_then(|suite| ours.key(*suite)),
-        _ => None,
-    };
-    match own {
-        Some(own) => Protection::Sdes { send: own.clone(), receive: None },
-        None => Protection::Plain,
+    let own = terms.suites.first().and_then(|suite| ours.key(*suite));
+    match (shape, own) {
+        (Shape::Keyed { keying: Keying::Sdes, .. }, Some(own)) => {
+            Protection::Sdes { send: own.clone(), receive: None }
+        }
+        // Whose certificate it must be is not known yet, so that no handshake begins.
+        (Shape::Keyed { keying: Keying::Dtls, demand: Demand::Strict }, _) => {
+            Protection::Dtls { role: DtlsRole::Server, fingerprints: SmallVec::new() }
+        }
+        _ => Protection::Plain,
     }
 }
 

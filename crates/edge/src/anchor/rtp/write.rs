@@ -87,6 +87,13 @@ pub(in crate::anchor) fn session_level(
     }
 }
 
+/// RFC 8839 §5.3: said once, for all media.
+pub(in crate::anchor) fn ice_lite(sdp: &Sdp<'_>, editor: &mut Editor<'_>) {
+    let session = sdp.session();
+    let at = session.lines().iter().position(|line| line.kind == b'a').unwrap_or(session.lines().len());
+    editor.insert_lines(session, at, &[b"a=ice-lite".to_vec()]);
+}
+
 /// An address of the old hold (`0.0.0.0`, RFC 3264 §8.4) names nobody and stays one.
 fn connection(editor: &mut Editor<'_>, connection: &sdp::Connection<'_>, address: IpAddr) {
     let is_hold = connection.ip().is_some_and(|ip| ip.is_unspecified());
