@@ -42,12 +42,15 @@ pub fn anchor(bytes: &[u8]) {
         fingerprint: None,
     });
     let (msrp, call_id) = (config::Msrp::default(), Arc::from("c"));
+    let policies = crate::content::Policies::default();
     let terms = Terms {
         points: &points,
         ue: ours,
         ue_transport: Transport::Udp,
         ue_websocket: false,
         msrp: &msrp,
+        policies: &policies,
+        content: &[None, None],
         idle_max: Duration::from_secs(1),
         message_bytes_max: 1,
         rtp: RtpTerms {
