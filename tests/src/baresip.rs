@@ -61,6 +61,7 @@ impl Baresip {
     /// As `start`.
     #[must_use]
     pub fn start_with(place: &Place, account: Account<'_>, sound: Sound<'_>) -> Self {
+        let own = place.address();
         let (source, player, recorder) = match sound.tone {
             Some(hertz) => {
                 let tone = place.write(&format!("{}/tone.wav", account.name), tone(hertz, TONE_SECONDS));
@@ -72,7 +73,6 @@ impl Baresip {
             None => ("aubridge,ear".to_owned(), "aubridge,ear", String::new()),
         };
         let encryption = sound.encryption.map(|e| format!(";mediaenc={e}")).unwrap_or_default();
-        let own = place.address();
         let control = SocketAddr::new(own, CONTROL_PORT);
         let Account { name, transport, outbound, friend } = account;
         // There is but one IPv6 loopback address.
@@ -80,7 +80,6 @@ impl Baresip {
         let config = format!(
             "poll_method epoll\n\
              sip_listen {listen}:0\n\
-             net_interface lo\n\
              module_path {MODULES}\n\
              module g711.so\n\
              module aubridge.so\n\
