@@ -125,7 +125,8 @@ fn assert_talk(client: &mut End, server: &mut End, now: Instant) {
         assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?}");
         assert_ne!(secret, plain);
         let (verdict, out) = server.give(Realm::Access, THEIRS, &secret, now);
-        assert_eq!((verdict.clone(), out), (verdict, plain.clone()));
+        assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?}");
+        assert_eq!(out, plain);
         let (verdict, secret) = server.give(Realm::Core, PLAIN, &plain, now);
         assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?}");
         let (_, out) = client.give(Realm::Access, OURS, &secret, now);
@@ -206,7 +207,7 @@ fn rubbish_in_a_handshake_harms_nobody() {
     client.ring(START);
     let hello = client.sendings().remove(0).bytes;
     let end = End::new();
-    let mut random = wire::Random::from_u64(3);
+    let mut random = Random::from_u64(3);
     for round in 0..300_u64 {
         let mut piece = hello[..hello.len().min(255)].to_vec();
         for _ in 0..round % 7 {
@@ -219,6 +220,6 @@ fn rubbish_in_a_handshake_harms_nobody() {
             input.push(piece.len() as u8);
             input.extend_from_slice(&piece);
         }
-        crate::rtp::handshake_fuzz::session(&input, end.dtls.clone());
+        handshake_fuzz::session(&input, end.dtls.clone());
     }
 }
