@@ -117,23 +117,19 @@ impl Recording {
 mod tests {
     use super::*;
 
-    fn tone_of(hertz: u32) -> Vec<u8> {
-        super::tone(hertz, 2)
-    }
-
     #[test]
     fn the_energy_of_a_tone_is_at_its_frequency() {
         let tone =
             |hertz: f64| (0..8_000).map(move |n| 8_000.0 * (TAU * hertz * f64::from(n) / 8_000.0).sin());
-        let pure = Recording { rate: 8_000.0, samples: tone(440.0).collect() };
+        let pure = Recording { rate: 8_000.0, samples: sine(440.0).collect() };
         assert!(pure.energy_at(440) > 0.95 && pure.energy_at(1_250) < 0.01, "{}", pure.energy_at(440));
         assert!((pure.seconds() - 1.0).abs() < 0.01);
         let both = Recording {
             rate: 8_000.0,
-            samples: tone(440.0).zip(tone(1_250.0)).map(|(a, b)| a + b).collect(),
+            samples: sine(440.0).zip(tone(1_250.0)).map(|(a, b)| a + b).collect(),
         };
         assert!((both.energy_at(1_250) - 0.5).abs() < 0.05);
-        let written = Recording::of(&tone_of(1_250));
+        let written = Recording::of(&tone(1_250, 2));
         assert!(written.energy_at(1_250) > 0.95 && (written.seconds() - 2.0).abs() < 0.01);
         let silence = Recording { rate: 8_000.0, samples: vec![0.0; 800] };
         assert!(silence.seconds() == 0.0 && silence.energy_at(440) == 0.0);
