@@ -119,14 +119,14 @@ mod tests {
 
     #[test]
     fn the_energy_of_a_tone_is_at_its_frequency() {
-        let tone =
+        let sine =
             |hertz: f64| (0..8_000).map(move |n| 8_000.0 * (TAU * hertz * f64::from(n) / 8_000.0).sin());
         let pure = Recording { rate: 8_000.0, samples: sine(440.0).collect() };
         assert!(pure.energy_at(440) > 0.95 && pure.energy_at(1_250) < 0.01, "{}", pure.energy_at(440));
         assert!((pure.seconds() - 1.0).abs() < 0.01);
         let both = Recording {
             rate: 8_000.0,
-            samples: sine(440.0).zip(tone(1_250.0)).map(|(a, b)| a + b).collect(),
+            samples: sine(440.0).zip(sine(1_250.0)).map(|(a, b)| a + b).collect(),
         };
         assert!((both.energy_at(1_250) - 0.5).abs() < 0.05);
         let written = Recording::of(&tone(1_250, 2));
