@@ -51,6 +51,7 @@ pub fn anchor(bytes: &[u8]) {
         msrp: &msrp,
         policies: &policies,
         content: &[None, None],
+        user: None,
         idle_max: Duration::from_secs(1),
         message_bytes_max: 1,
         rtp: RtpTerms {
