@@ -75,6 +75,7 @@ impl Bench {
             sip,
             msrp: msrp_points(config),
             rtp: [Realm::Access, Realm::Core].map(|realm| rtp_point(config, realm)).into(),
+            rtp_fingerprint: None,
             token_key: [1; 32],
             seed: [2; 32],
         };
