@@ -20,7 +20,7 @@ pub struct Load {
     start: Instant,
     /// Packets that came, and what they took.
     pub came: u64,
-    /// Nanoseconds by powers of 2^(1/4): see [`bucket`].
+    /// Nanoseconds by powers of 2^(1/4): see `bucket`.
     pub latencies: Vec<u64>,
 }
 
