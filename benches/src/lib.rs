@@ -2,5 +2,7 @@
 
 pub mod call;
 pub mod compare;
+pub mod figures;
 pub mod msrp;
 pub mod rtp;
+pub mod sip;
