@@ -37,7 +37,11 @@ impl Row {
     /// Whether what was promised held.
     #[must_use]
     pub fn passes(&self) -> bool {
-        if self.more_is_better { self.ratio() >= self.target_ratio } else { self.ratio() <= self.target_ratio }
+        if self.more_is_better {
+            self.ratio() >= self.target_ratio
+        } else {
+            self.ratio() <= self.target_ratio
+        }
     }
 }
 

@@ -28,7 +28,8 @@ pub fn run(words: &[String]) -> io::Result<bool> {
     println!("edge on processor {}, generator and core on {generator}", processors - 1);
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let tls = (tls_client(&directory)?, ServerName::from(ip));
-    let chosen = |line: &&Line| words.is_empty() || words.iter().any(|word| line.name.contains(word.as_str()));
+    let chosen =
+        |line: &&Line| words.is_empty() || words.iter().any(|word| line.name.contains(word.as_str()));
     let mut rows = Vec::new();
     for line in LINES.iter().filter(chosen) {
         let core = CoreShell::start(SocketAddr::new(ip, 0), "ims.example.net")?;
@@ -44,7 +45,8 @@ pub fn run(words: &[String]) -> io::Result<bool> {
             }
             kind.is_installed()
         };
-        let kinds: Vec<Kind> = core::iter::once(Kind::Gatehouse).chain(line.peers().filter(installed)).collect();
+        let kinds: Vec<Kind> =
+            core::iter::once(Kind::Gatehouse).chain(line.peers().filter(installed)).collect();
         let mut figures = vec![Vec::new(); kinds.len()];
         // Where one run takes long or memory counts, the noise of the machine matters little.
         let rounds = if matches!(line.figure, Figure::Cpu | Figure::Rate) { ROUNDS } else { 1 };

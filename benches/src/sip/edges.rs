@@ -55,7 +55,8 @@ pub const EDGE: &str = "--edge";
 /// # Errors
 /// If it cannot start.
 pub fn serve(file: &str) -> io::Result<()> {
-    let (config, _) = Config::load(Path::new(file)).map_err(|errors| io::Error::other(format!("{errors:?}")))?;
+    let (config, _) =
+        Config::load(Path::new(file)).map_err(|errors| io::Error::other(format!("{errors:?}")))?;
     dataplane::raise_descriptor_limit();
     let plane = Dataplane::start_with(Arc::new(config), Arc::default(), Gatehouse);
     plane.map_err(|error| io::Error::other(error.to_string()))?.join();
@@ -98,7 +99,11 @@ impl Edge {
         let text = match kind {
             Kind::Gatehouse => {
                 let program = std::env::current_exe()?;
-                arguments.extend([program.display().to_string(), EDGE.to_owned(), file.display().to_string()]);
+                arguments.extend([
+                    program.display().to_string(),
+                    EDGE.to_owned(),
+                    file.display().to_string(),
+                ]);
                 gatehouse(address, tls, place)?
             }
             Kind::Kamailio => {
@@ -210,7 +215,9 @@ fn kamailio(address: SocketAddr, tls: SocketAddr, file: &Path, place: &Place<'_>
         format!("CORE={core}"),
     ];
     let mut arguments: Vec<String> =
-        [KAMAILIO, "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "1024", "-M", "32"].map(str::to_owned).into();
+        [KAMAILIO, "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "1024", "-M", "32"]
+            .map(str::to_owned)
+            .into();
     for define in defines {
         arguments.extend(["-A".to_owned(), define]);
     }

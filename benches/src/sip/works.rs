@@ -122,7 +122,13 @@ pub const LINES: &[Line] = {
         MESSAGE,
         Line { name: "MESSAGE, tcp to tcp", core: Tcp, against: &[Peer(Haproxy, 1.5)], ..MESSAGE },
         Line { name: "MESSAGE, tls to udp", transport: Tls, against: &[Peer(Kamailio, 0.42)], ..MESSAGE },
-        Line { name: "MESSAGE, tls to tcp", transport: Tls, core: Tcp, against: &[Peer(Haproxy, 1.35)], ..MESSAGE },
+        Line {
+            name: "MESSAGE, tls to tcp",
+            transport: Tls,
+            core: Tcp,
+            against: &[Peer(Haproxy, 1.35)],
+            ..MESSAGE
+        },
         Line { name: "MESSAGE, udp to udp", transport: Udp, against: &[Peer(Kamailio, 0.4)], ..MESSAGE },
         Line {
             name: "MESSAGE peak, tcp to udp",
