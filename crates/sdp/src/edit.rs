@@ -123,7 +123,15 @@ impl<'e> Editor<'e> {
             return;
         };
         let (end, complete) = (section.line_end(), section.ends_with_line_end());
-        // A description may end without a line end, or in half of one.
+        // A description may end without a line end, or in half of one. Behind such a line stands only what
+        // belongs behind a line that nobody takes out; a line that goes would leave a blank one.
+        if !complete && !matches!(last.kind, b'v' | b'c' | b'm' | b't') {
+            self.edits.insert_with(last.span.start as usize + self.base, |out| {
+                out.extend_from_slice(line);
+                out.extend_from_slice(end);
+            });
+            return;
+        }
         let from = if complete { last.span.end } else { last.value.end };
         let rest = Span { start: from, end: last.span.end };
         self.edits.replace_with(rest.shifted(self.base), |out| {
@@ -226,6 +234,23 @@ mod tests {
     pair!(term_answer_to_core: "term-answer.ue.sdp" => "term-answer.core.sdp" at "182.2.1.4":36516);
 
     #[test]
+    fn a_last_line_without_its_end_may_go_while_another_comes() {
+        for (last, end) in [("a=x", ""), ("a=x", "\r"), ("k=x", ""), ("a=x", "\r\n")] {
+            let source = format!("v=0\r\nm=message 1 TCP/MSRP *\r\n{last}{end}");
+            let sdp = Sdp::parse(source.as_bytes()).unwrap();
+            let mut edits = EditList::new();
+            let mut editor = Editor::new(&mut edits, 0);
+            let media = sdp.media().next().unwrap();
+            editor.setup(&media, Setup::Passive);
+            editor.remove_line(media.section().lines().last().unwrap().span);
+            let mut out = Vec::new();
+            edits.gather(source.as_bytes(), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text, "v=0\r\nm=message 1 TCP/MSRP *\r\na=setup:passive\r\n", "{last}{end:?}");
+        }
+    }
+
+    #[test]
     fn no_edit_leaves_every_byte() {
         let source = include_bytes!("../../../tests/vectors/pairs/chat-offer.ue.sdp");
         Sdp::parse(source).unwrap();
@@ -260,10 +285,11 @@ m=audio 40000 RTP/AVP 0\r\nc=IN IP6 2001:db8::7\r\nm=video 0 RTP/AVP 34\r\nb=AS:
             ("added", b"v=0\r\nm=message 9 TCP/MSRP *\r\na=x\r\n", b"a=x\r\na=setup:passive\r\n"),
             ("added after a bare LF", b"v=0\nm=message 9 TCP/MSRP *\na=x\n", b"a=x\na=setup:passive\n"),
             (
-                "added after no line end",
+                "added before a line without its end",
                 b"v=0\r\nm=message 9 TCP/MSRP *\r\na=x",
-                b"a=x\r\na=setup:passive\r\n",
+                b"a=setup:passive\r\na=x",
             ),
+            ("added behind a medium alone", b"v=0\r\nm=message 9 TCP/MSRP *", b" *\r\na=setup:passive\r\n"),
         ];
         for (name, source, tail) in table {
             let out = anchored(source, "192.0.2.1", 2855, Some(Setup::Passive), b"");
