@@ -147,13 +147,15 @@ pub(in crate::anchor) fn hide(section: Section<'_>, fate: Fate, foreign: &[&[u8]
 /// `seen` remembers that a path was there: RFC 4975 knows one only.
 fn attribute_goes(value: &[u8], fate: Fate, foreign: &[&[u8]], seen: &mut SmallVec<[u8; 3]>) -> bool {
     let name = value.split(|&b| b == b':').next().unwrap_or_default();
-    if is_named(name, &[b"path"]) && matches!(fate, Fate::Msrp | Fate::Refused { .. }) {
+    // What was rewritten is found by its name as it stands; one between blanks only looks like it.
+    if name.eq_ignore_ascii_case(b"path") && matches!(fate, Fate::Msrp | Fate::Refused { .. }) {
         let is_second = seen.contains(&b'a');
         seen.push(b'a');
         return is_second || fate == Fate::Refused { keeps_path: false };
     }
     match fate {
-        Fate::Msrp if is_named(name, &[b"setup"]) || is_file(name) => false,
+        Fate::Msrp if name.eq_ignore_ascii_case(b"setup") || is_file(name) => false,
+        Fate::Msrp | Fate::Refused { .. } if is_named(name, &[b"path", b"setup"]) => true,
         Fate::Session if is_bundle(value) => true,
         _ => is_named(name, &OWN) || names_foreign(value, foreign),
     }
